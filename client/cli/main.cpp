@@ -1,0 +1,141 @@
+// dbos-sys: set up a DBOS system database and look after its workflows.
+// Exit codes: 0 done, 1 failed, 2 wrong usage.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <dbos/error.hpp>
+#include <functional>
+#include <iostream>
+#include <limits>
+
+#include "commands.hpp"
+#include "connection.hpp"
+#include "text.hpp"
+
+namespace {
+
+using namespace dbos::cli;
+
+CLI::App* add_verb(CLI::App& app, Common& common, const char* name, const char* description) {
+  CLI::App* verb = app.add_subcommand(name, description);
+  verb->add_option("--db", common.db, "URI, key=value pairs, service=NAME or a database's name; without it the PG* variables");
+  verb->add_flag("--json", common.json, "JSON instead of text");
+  return verb;
+}
+
+void add_application(CLI::App* verb, Common& common, const char* description) {
+  verb->add_option("--application", common.application, description);
+}
+
+void add_init(CLI::App& app, Common& common, InitArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "init", "Create the system database (collation C), the extension and the tables; safe to repeat");
+  verb->add_option("--name", arguments.name, "name of the database, instead of the connection's");
+  verb->add_option("--owner", arguments.owner, "existing role that shall own the database and the tables");
+  verb->add_option("--maintenance-db", arguments.maintenance_database, "database to connect to for CREATE DATABASE")->capture_default_str();
+  verb->callback([&] { run_init(common, arguments); });
+}
+
+void add_list(CLI::App& app, Common& common, ListArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "list", "List workflows, newest first");
+  add_application(verb, common, "only this application's");
+  verb->add_option("--status", arguments.status, "only these; may be repeated or given with commas")->delimiter(',');
+  verb->add_option("--name", arguments.name, "only workflows of this name");
+  verb->add_option("--queue", arguments.queue, "only this queue's");
+  verb->add_option("--id-prefix", arguments.id_prefix, "only ids that start so");
+  verb->add_option("--executor", arguments.executor, "only those this executor ran last");
+  verb->add_option("--version", arguments.version, "only this application version's");
+  verb->add_option("--parent", arguments.parent, "only children of this workflow");
+  verb->add_option("--since", arguments.since, "created at or after: a time, or how long ago (90m)");
+  verb->add_option("--until", arguments.until, "created at or before");
+  verb->add_option("--limit", arguments.limit, "at most so many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  verb->add_option("--offset", arguments.offset, "leave out the first ones")->check(CLI::Range(0, std::numeric_limits<int>::max()));
+  verb->add_flag("--oldest-first", arguments.oldest_first, "reverse the order");
+  verb->add_flag("--payloads", arguments.payloads, "with --json: inputs and results too");
+  verb->callback([&] { run_list(common, arguments); });
+}
+
+void add_show(CLI::App& app, Common& common, std::string& id) {
+  CLI::App* verb = add_verb(app, common, "show", "Show a workflow and its steps as a timeline");
+  verb->add_option("ID", id, "id of the workflow")->required();
+  verb->callback([&] { run_show(common, id); });
+}
+
+void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "start", "Enqueue a workflow and print its id");
+  add_application(verb, common, "application that shall run it; without it, any that knows the name");
+  verb->add_option("NAME", arguments.name, "name of the workflow")->required();
+  verb->add_option("--args", arguments.args, "JSON array of arguments, or object of named ones; - reads standard input");
+  verb->add_option("--id", arguments.id, "id and idempotency key");
+  verb->add_option("--queue", arguments.queue, "queue")->capture_default_str();
+  verb->add_option("--timeout", arguments.timeout, "cancel when it runs longer (30s, 5m, 2h)");
+  verb->add_option("--delay", arguments.delay, "not before this time has passed");
+  verb->add_option("--priority", arguments.priority, "0 first")->check(CLI::Range(0, std::numeric_limits<int>::max()));
+  verb->add_option("--version", arguments.version, "only executors of this application version");
+  verb->add_option("--class", arguments.class_name, "class under which another SDK registered it");
+  verb->add_option("--partition", arguments.partition, "partition key on a partitioned queue");
+  verb->add_option("--dedup", arguments.deduplication_id, "deduplication id, unique among the queue's active workflows");
+  verb->add_option("--attributes", arguments.attributes, "JSON object of attributes");
+  verb->add_flag("--wait", arguments.wait, "wait for the end and print the result");
+  verb->callback([&] { run_start(common, arguments); });
+}
+
+void add_cancel(CLI::App& app, Common& common, ChangeArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "cancel", "Cancel workflows; those that ended stay as they are");
+  verb->add_option("ID", arguments.ids, "ids of workflows")->required();
+  verb->add_flag("--children", arguments.children, "their descendants too");
+  verb->callback([&] { run_cancel(common, arguments); });
+}
+
+void add_resume(CLI::App& app, Common& common, ChangeArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "resume", "Put cancelled, dead-letter or stuck workflows back on a queue");
+  verb->add_option("ID", arguments.ids, "ids of workflows")->required();
+  verb->add_option("--queue", arguments.queue, "queue instead of the internal one");
+  verb->callback([&] { run_resume(common, arguments); });
+}
+
+int fail(std::string message, const std::string& hint, const std::string& db, int code) {
+  if (!hint.empty()) message += " (hint: " + hint + ")";
+  message = without_passwords(std::move(message), db);
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  while (message.ends_with(' ')) message.pop_back();
+  std::cerr << "dbos-sys: " << printable(message) << "\n";
+  return code;
+}
+
+// CLI11 has exit codes of its own; help is no failure.
+int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::string& db) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  return fail(error.what(), "dbos-sys --help", db, 2);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Durable workflows on the DBOS system tables", "dbos-sys"};
+  app.require_subcommand(1);
+  app.footer("Every verb has --help. Exit code: 0 done, 1 failed, 2 wrong usage.");
+  Common common;
+  InitArguments init;
+  ListArguments list;
+  StartArguments start;
+  ChangeArguments change;
+  std::string id;
+  add_init(app, common, init);
+  add_list(app, common, list);
+  add_show(app, common, id);
+  add_start(app, common, start);
+  add_cancel(app, common, change);
+  add_resume(app, common, change);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return usage_exit(app, error, common.db);
+  } catch (const dbos::UsageError& error) {
+    return fail(error.what(), error.hint(), common.db, 2);
+  } catch (const dbos::Error& error) {
+    return fail(error.what(), error.hint(), common.db, 1);
+  } catch (const std::exception& error) {
+    return fail(error.what(), {}, common.db, 1);
+  }
+  if (!std::cout.flush()) return fail("cannot write the output", {}, common.db, 1);
+  return 0;
+}

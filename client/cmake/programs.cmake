@@ -1,0 +1,43 @@
+# Programs of the work tree: dbos-sys, tests, examples, benches. Whatever .cpp exists is built.
+set(DBOS_ROOT "${CMAKE_CURRENT_SOURCE_DIR}/..")
+
+# dbos_programs(folder pattern… [PRIVATE_HEADERS] [LIBRARIES …]): one program per source file, named after it, in build/<folder>.
+function(dbos_programs folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "PRIVATE_HEADERS" "" "LIBRARIES;PATTERNS;EXCLUDE")
+  file(GLOB sources CONFIGURE_DEPENDS ${arg_PATTERNS})
+  foreach(exclude IN LISTS arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${exclude}")
+  endforeach()
+  foreach(source IN LISTS sources)
+    get_filename_component(name "${source}" NAME_WE)
+    add_executable(${folder}_${name} "${source}")
+    set_target_properties(${folder}_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/${folder}")
+    target_link_libraries(${folder}_${name} PRIVATE dbos::client dbos_build_flags ${arg_LIBRARIES})
+    if(arg_PRIVATE_HEADERS)
+      target_include_directories(${folder}_${name} PRIVATE src)
+    endif()
+  endforeach()
+endfunction()
+
+# ---- the command-line tool: public headers only
+file(GLOB DBOS_CLI_SOURCES CONFIGURE_DEPENDS cli/*.cpp)
+if(DBOS_CLI_SOURCES)
+  find_package(CLI11 REQUIRED)
+  add_executable(dbos-sys ${DBOS_CLI_SOURCES})
+  target_link_libraries(dbos-sys PRIVATE dbos::client dbos_build_flags CLI11::CLI11 fmt::fmt Libpq::Libpq)
+  target_compile_definitions(dbos-sys PRIVATE DBOS_VERSION="${PROJECT_VERSION}")
+  install(TARGETS dbos-sys)
+endif()
+
+# ---- unit tests: all link the one main
+find_package(doctest REQUIRED)
+add_library(dbos_test_main OBJECT ${DBOS_ROOT}/test/client/main.cpp)
+target_link_libraries(dbos_test_main PUBLIC doctest::doctest PRIVATE dbos_build_flags)
+target_compile_features(dbos_test_main PUBLIC cxx_std_20)
+dbos_programs(test PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/client/*_test.cpp LIBRARIES dbos_test_main Libpq::Libpq fmt::fmt Boost::context Threads::Threads)
+
+# ---- programs driven by scripts
+dbos_programs(interop PATTERNS ${DBOS_ROOT}/test/interop/*.cpp LIBRARIES fmt::fmt)
+dbos_programs(crash PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/crash/*.cpp LIBRARIES Libpq::Libpq fmt::fmt Threads::Threads)
+dbos_programs(examples PATTERNS ${DBOS_ROOT}/examples/*.cpp ${DBOS_ROOT}/examples/*/*.cpp LIBRARIES Libpq::Libpq fmt::fmt)
+dbos_programs(bench PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/bench/*.cpp LIBRARIES Libpq::Libpq fmt::fmt Threads::Threads)

@@ -1,0 +1,112 @@
+// Client: everything that needs no execution. Works on any system database at the shared schema, whoever runs the workflows.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "dbos/handle.hpp"
+#include "dbos/json.hpp"
+#include "dbos/options.hpp"
+#include "dbos/records.hpp"
+#include "dbos/signature.hpp"
+
+namespace dbos {
+
+struct CancelOptions {
+  // Also cancel all descendants.
+  bool children = false;
+};
+
+struct SendOptions {
+  // Empty = the topic of messages without one.
+  std::string topic = {};
+  // The same key and destination again is one message.
+  std::string idempotency_key = {};
+};
+
+// What list() returns, oldest first. All conditions hold together; empty = any.
+struct ListFilter {
+  std::vector<Status> status = {};
+  std::string name = {};
+  std::string queue = {};
+  std::string id_prefix = {};
+  std::vector<std::string> ids = {};
+  std::string executor_id = {};
+  std::string version = {};
+  std::string parent_id = {};
+  std::int64_t created_from = 0;  // epoch ms, 0 = open
+  std::int64_t created_to = 0;
+  int limit = 100;
+  int offset = 0;
+  bool newest_first = false;
+  bool load_payloads = true;
+};
+
+// Thread safety: all members may be called from any thread. Connections are made on demand; a lost reply is resolved by the id.
+class Client {
+ public:
+  struct Impl;
+
+  explicit Client(ClientOptions options);
+  virtual ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Puts a workflow on a queue; returns when that is durable. Throws Conflict, Deduplicated, UsageError, ConnectionError.
+  template <class R, class... A>
+  Handle<R> enqueue(const Signature<R(A...)>& target, const std::string& queue, StartOptions options, const std::type_identity_t<A>&... arguments) {
+    return Handle<R>(enqueue_text(target.name, target.class_name, queue, std::move(options), detail::encode_arguments(arguments...)));
+  }
+  // By name, with the inputs envelope as portable JSON text; the handle's result is parsed JSON.
+  Handle<nlohmann::json> enqueue_json(const std::string& name, const std::string& queue, StartOptions options, const std::string& inputs_envelope);
+
+  template <class R>
+  Handle<R> handle(const std::string& id) {
+    return Handle<R>(handle_state(id));
+  }
+
+  // nullopt when no workflow has this id.
+  std::optional<WorkflowInfo> status(const std::string& id);
+  std::vector<WorkflowInfo> list(const ListFilter& filter = {});
+  std::vector<StepInfo> steps(const std::string& id);
+
+  // Number of workflows that changed; those that ended in SUCCESS or ERROR, or do not exist, are left as they are.
+  int cancel(const std::string& id, CancelOptions options = {});
+  int cancel(const std::vector<std::string>& ids, CancelOptions options = {});
+  // Puts workflows that have not succeeded or failed back on a queue (empty = the internal one), from the dead letter too; throws Conflict for SUCCESS and ERROR, NotFound.
+  int resume(const std::string& id, const std::string& queue = {});
+  int resume(const std::vector<std::string>& ids, const std::string& queue = {});
+
+  // Throws NotFound when the destination does not exist.
+  template <class T>
+  void send(const std::string& destination, const T& message, SendOptions options = {}) {
+    send_text(destination, Codec<T>::encode(message, "message"), options);
+  }
+  template <class T>
+  std::optional<T> get_event(const std::string& id, const std::string& key, Milliseconds timeout = Milliseconds{60000}) {
+    auto text = get_event_text(id, key, timeout);
+    if (!text) return std::nullopt;
+    return Codec<T>::decode(*text, "event " + key + " of workflow " + id);
+  }
+
+  // Creates or changes the row in dbos.queues that every SDK reads.
+  void register_queue(const std::string& name, const QueueOptions& options);
+
+  // Throws ConnectionError or Error (WF002, WF004) when the server, the extension or the tables do not fit this client.
+  void check();
+
+ protected:
+  std::shared_ptr<detail::HandleState> enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue,
+                                                    StartOptions options, std::string inputs);
+  std::shared_ptr<detail::HandleState> handle_state(const std::string& id);
+  void send_text(const std::string& destination, const std::string& message, const SendOptions& options);
+  std::optional<std::string> get_event_text(const std::string& id, const std::string& key, Milliseconds timeout);
+
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dbos

@@ -1,0 +1,112 @@
+// Values ↔ portable_json text: the one public header that names nlohmann/json. User types join by nlohmann's to_json/from_json (ADL) or its macros.
+// Format: dbos-transact's portable JSON, tag `portable_json`: results are the bare value, void is null, inputs {"positionalArgs":[…]} (read
+// too: "namedArgs"). Numbers that are not finite are refused: JSON has none. Thread safety: functions without state.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <typeinfo>
+
+#include "dbos/error.hpp"
+
+namespace dbos {
+
+// Deepest nesting that is parsed; deeper text is a CodecError, not a stack overflow.
+inline constexpr int kMaxJsonDepth = 512;
+
+namespace detail {
+
+// Parses text or throws CodecError with position; `what` names the value in the message ("result of workflow x").
+nlohmann::json parse_json(std::string_view text, std::string_view what);
+// Dumps or throws CodecError (invalid UTF-8, NaN, infinity, deeper than kMaxJsonDepth).
+std::string dump_json(const nlohmann::json& value, std::string_view what);
+std::string type_name(const std::type_info& type);
+// The CodecErrors of a value that does not fit its type. `value` adds the shape (member names and types, no contents) to the message.
+[[noreturn]] void throw_decode_error(const std::type_info& type, std::string_view what, const std::exception& cause, const nlohmann::json& value);
+[[noreturn]] void throw_encode_error(const std::type_info& type, std::string_view what, const std::exception& cause);
+// The positional arguments of an inputs envelope (named ones alone become the single argument of a one-parameter workflow); checks the count.
+nlohmann::json::array_t parse_arguments(std::string_view envelope, std::size_t expected, std::size_t required);
+std::string dump_arguments(nlohmann::json::array_t arguments);
+
+template <class T>
+T decode_value(const nlohmann::json& value, std::string_view what) {
+  try {
+    return value.get<T>();
+  } catch (const nlohmann::json::exception& e) {
+    throw_decode_error(typeid(T), what, e, value);
+  }
+}
+
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
+}  // namespace detail
+
+// A type that can be written to and read from the system database.
+template <class T>
+concept Serializable = std::is_void_v<T> || requires(nlohmann::json j, const std::remove_cvref_t<T>& value) {
+  j = value;
+  j.template get<std::remove_cvref_t<T>>();
+};
+
+template <class T>
+struct Codec {
+  static std::string encode(const T& value, std::string_view what = "value") {
+    nlohmann::json json;
+    try {
+      json = value;
+    } catch (const nlohmann::json::exception& e) {
+      detail::throw_encode_error(typeid(T), what, e);
+    }
+    return detail::dump_json(json, what);
+  }
+  static T decode(std::string_view text, std::string_view what = "value") { return detail::decode_value<T>(detail::parse_json(text, what), what); }
+};
+
+}  // namespace dbos
+
+// std::optional as the JSON value or null, as every SDK writes it.
+template <class T>
+struct nlohmann::adl_serializer<std::optional<T>> {
+  static void to_json(nlohmann::json& json, const std::optional<T>& value) {
+    if (value) json = *value;
+    else json = nullptr;
+  }
+  static void from_json(const nlohmann::json& json, std::optional<T>& value) {
+    if (json.is_null()) value.reset();
+    else value = json.get<T>();
+  }
+};
+
+namespace dbos::detail {
+
+template <class... A>
+std::string encode_arguments(const A&... arguments) {
+  nlohmann::json::array_t array;
+  array.reserve(sizeof...(A));
+  (array.emplace_back(nlohmann::json(arguments)), ...);
+  return dump_arguments(std::move(array));
+}
+
+template <class... A>
+std::tuple<A...> decode_arguments(std::string_view envelope) {
+  constexpr std::size_t required = (std::size_t{0} + ... + (is_optional<A> ? 0 : 1));
+  auto array = parse_arguments(envelope, sizeof...(A), required);
+  array.resize(sizeof...(A));
+  std::size_t index = 0;
+  [[maybe_unused]] auto next = [&]<class T>(std::type_identity<T>) {
+    const auto& json = array[index++];
+    return decode_value<T>(json, "argument " + std::to_string(index) + " of " + std::to_string(sizeof...(A)));
+  };
+  // Braced initialisation evaluates from left to right.
+  return std::tuple<A...>{next(std::type_identity<A>{})...};
+}
+
+}  // namespace dbos::detail

@@ -1,0 +1,128 @@
+// All option aggregates. Use designated initialisers; every field has its default in place, new fields are only appended.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dbos {
+
+using Milliseconds = std::chrono::milliseconds;
+
+enum class LogLevel { debug, info, warning, error };
+// Called from any thread of the library; must not throw.
+using LogSink = std::function<void(LogLevel, std::string_view)>;
+
+struct ClientOptions {
+  // Anything libpq takes: URI, key=value pairs, service=…; empty = PG* variables. Required role: one that install() granted access to.
+  std::string database = {};
+  // Application that enqueued rows belong to and lists are limited to; empty = unclaimed rows, all applications.
+  std::string application = {};
+  // Upper bound of one connection attempt. Defaults to 5 s.
+  Milliseconds connect_timeout{5000};
+  // false: never LISTEN (transaction poolers); waits then poll. Defaults to true.
+  bool listen = true;
+  LogSink log = {};
+};
+
+struct RuntimeOptions {
+  // Owner of the workflows, one language per application. Required.
+  std::string application = {};
+  // As ClientOptions::database. Required.
+  std::string database = {};
+  // Name of this process, unique among live processes of the application; empty = DBOS__VMID, else a fresh one for each launch.
+  std::string executor_id = {};
+  // Version of the code; work of other versions is left to them. Empty = DBOS__APPVERSION, else a hash of the executable.
+  std::string version = {};
+  // How long this executor counts as alive without a heartbeat (sent at a third of it). Defaults to 15 s.
+  Milliseconds lease{15000};
+  // Connections that carry flushes: one gathers while the other flushes. Defaults to 2.
+  int connections = 2;
+  // Threads that run workflow code and step bodies; 0 = number of cores. They grow to max_blocking_steps while bodies block.
+  unsigned carriers = 0;
+  unsigned max_blocking_steps = 512;
+  // How long shutdown() lets runs go on before it hands them back. Defaults to 10 s.
+  Milliseconds drain_timeout{10000};
+  // false: launch() checks the tables instead of creating them.
+  bool migrate = true;
+  // false: never LISTEN (transaction poolers); wake-ups are polled.
+  bool listen = true;
+  // Longest time between two looks for work when no wake-up arrives. Defaults to 1 s.
+  Milliseconds poll_interval{1000};
+  // A wait at least this long gives up its stack; the run is read again when it is due. Defaults to 60 s.
+  Milliseconds unload_after{60000};
+  // Runs that keep a stack at the same time; beyond it, waits unload whatever their length. Defaults to 20,000 (guard pages split mappings).
+  std::size_t max_stacks = 20000;
+  // Stack of workflow code (step bodies run on the thread's own). Defaults to 128 KiB.
+  std::size_t stack_bytes = 128 * 1024;
+  // Largest encoded value (argument, result, message). Defaults to 16 MiB.
+  std::size_t max_payload = 16 * 1024 * 1024;
+  // Upper bound of one connection attempt.
+  Milliseconds connect_timeout{5000};
+  LogSink log = {};
+};
+
+// Starting and enqueuing share one set. Fields below the line concern queues only and are an error on a direct start.
+struct StartOptions {
+  // Idempotency key and identity: the same id again gives the same workflow. Empty = a fresh time-ordered uuid.
+  std::string id = {};
+  // The workflow is cancelled when it has not ended this long after it started to run; 0 = no timeout.
+  Milliseconds timeout{0};
+  // JSON object of user attributes; empty = none.
+  std::string attributes_json = {};
+  std::string authenticated_user = {};
+  // ---- queues
+  // Tenant on a partitioned queue.
+  std::string partition = {};
+  // 0 (first) … 2147483647.
+  int priority = 0;
+  // Not before this time has passed.
+  Milliseconds delay{0};
+  // Unique among the active workflows of the queue.
+  std::string deduplication_id = {};
+  // With deduplication_id: true gives the holder's handle instead of throwing Deduplicated.
+  bool return_existing = false;
+  // Only executors of this version take it; empty = those of the latest.
+  std::string version = {};
+  // Application that runs it; empty = the caller's own.
+  std::string application = {};
+  // Class of the target as other SDKs register it; empty = none.
+  std::string class_name = {};
+};
+
+// Attempts of one step. The first attempt always happens; retries follow in place, and only the last outcome is recorded.
+struct StepOptions {
+  // Further attempts after the first. Defaults to 0.
+  int retries = 0;
+  // Wait before the first retry, then times factor each, at most cap.
+  Milliseconds interval{1000};
+  double factor = 2.0;
+  Milliseconds cap{3600000};
+  // Retry only what this returns true for; empty = every exception but Permanent.
+  std::function<bool(const std::exception&)> retry_if = {};
+  // An attempt that takes longer fails with StepTimeout: its std::stop_token is set, the body has to return. 0 = none.
+  Milliseconds timeout{0};
+};
+
+struct WorkflowOptions {
+  // Executions after the first before the workflow goes to the dead letter. Defaults to 100, as every DBOS SDK.
+  int max_recovery_attempts = 100;
+  // Class under which other SDKs address it; empty = none.
+  std::string class_name = {};
+};
+
+struct QueueOptions {
+  // Runs of this queue at a time in this process; 0 = unlimited (up to what the process holds).
+  int worker_concurrency = 0;
+  // Runs of this queue at a time in all processes; 0 = unlimited.
+  int concurrency = 0;
+  // At most rate_limit starts in rate_period; 0 = unlimited.
+  int rate_limit = 0;
+  Milliseconds rate_period{0};
+};
+
+}  // namespace dbos

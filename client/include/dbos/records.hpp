@@ -1,0 +1,60 @@
+// Rows of the system database as the client reports them. Times are epoch milliseconds of the server; 0 = not set.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace dbos {
+
+// Persisted as text in workflow_status.status; the enumerators are not persisted.
+enum class Status { enqueued, delayed, pending, success, error, cancelled, max_recovery_attempts_exceeded, unknown };
+
+std::string to_string(Status status);
+// Status::unknown for a text that no SDK writes.
+Status status_from_string(const std::string& text);
+inline bool is_terminal(Status s) { return s != Status::enqueued && s != Status::delayed && s != Status::pending && s != Status::unknown; }
+
+struct WorkflowInfo {
+  std::string id;
+  Status status = Status::unknown;
+  std::string name;
+  std::string class_name;
+  std::string application;
+  std::string version;
+  std::string executor_id;
+  std::string queue;
+  std::string partition;
+  std::string deduplication_id;
+  std::string parent_id;
+  std::string forked_from;
+  std::string authenticated_user;
+  std::string attributes_json;
+  std::string serialization;
+  int priority = 0;
+  std::int64_t attempts = 0;
+  std::int64_t created_at = 0;
+  std::int64_t started_at = 0;
+  std::int64_t updated_at = 0;
+  std::int64_t completed_at = 0;
+  std::int64_t delay_until = 0;
+  std::int64_t timeout_ms = 0;
+  std::int64_t deadline = 0;
+  // Text as recorded (portable_json where serialization says so).
+  std::optional<std::string> inputs = {};
+  std::optional<std::string> output = {};
+  std::optional<std::string> error = {};
+};
+
+struct StepInfo {
+  int function_id = 0;
+  std::string name;
+  std::string child_id;
+  std::string serialization;
+  std::int64_t started_at = 0;
+  std::int64_t completed_at = 0;
+  std::optional<std::string> output = {};
+  std::optional<std::string> error = {};
+};
+
+}  // namespace dbos

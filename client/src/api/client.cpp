@@ -1,0 +1,145 @@
+// Client: checks and encodes, then one blocking call of the store.
+#include "dbos/client.hpp"
+
+#include "api/client_impl.hpp"
+#include "codec/object_text.hpp"
+#include "engine/ids.hpp"
+#include "engine/outcome.hpp"
+#include "engine/start_options.hpp"
+
+namespace dbos {
+
+using namespace detail;
+
+namespace {
+
+constexpr std::size_t kMaxPayload = 64 * 1024 * 1024;
+
+// A workflow seen from a process that does not run it.
+class ClientHandle final : public HandleState {
+ public:
+  ClientHandle(std::shared_ptr<Client::Impl> client, std::string id) : client_(std::move(client)), id_(std::move(id)) {}
+
+  const std::string& id() const noexcept override { return id_; }
+
+  std::string result_text(std::optional<Milliseconds> timeout) override {
+    if (Run* run = current_run()) return recorded_result(*run, id_, timeout);
+    auto outcome = client_->store.wait_outcome(id_, timeout, true);
+    if (!outcome) throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout.value_or(Milliseconds{0}).count()) + " ms", {}, id_);
+    return outcome_text(*outcome);
+  }
+  void wait_durable() override {}
+  WorkflowInfo info() override {
+    auto row = client_->store.status(id_);
+    if (!row) throw NotFound("no workflow has the id " + id_, "WF010", id_);
+    return *row;
+  }
+
+ private:
+  std::shared_ptr<Client::Impl> client_;
+  std::string id_;
+};
+
+void check_id(const std::string& id) {
+  if (id.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("workflow id is blank");
+}
+
+std::string filter_text(const ListFilter& filter) {
+  if (filter.limit < 0 || filter.offset < 0)
+    throw UsageError("limit and offset of a list must not be negative: " + std::to_string(filter.limit) + ", " + std::to_string(filter.offset));
+  auto array = [](const auto& items, auto&& text) {
+    std::string out = "[";
+    for (const auto& item : items) out += (out.size() > 1 ? "," : "") + json_quote(text(item));
+    return out + "]";
+  };
+  ObjectText object;
+  if (!filter.status.empty()) object.json("status", array(filter.status, [](Status s) { return to_string(s); }));
+  if (!filter.ids.empty()) object.json("workflow_ids", array(filter.ids, [](const std::string& id) { return id; }));
+  if (!filter.name.empty()) object.text("name", filter.name);
+  if (!filter.queue.empty()) object.text("queue_name", filter.queue);
+  if (!filter.id_prefix.empty()) object.text("workflow_id_prefix", filter.id_prefix);
+  if (!filter.executor_id.empty()) object.text("executor_id", filter.executor_id);
+  if (!filter.version.empty()) object.text("application_version", filter.version);
+  if (!filter.parent_id.empty()) object.text("parent_workflow_id", filter.parent_id);
+  if (filter.created_from != 0) object.number("start_time", filter.created_from);
+  if (filter.created_to != 0) object.number("end_time", filter.created_to);
+  object.number("limit", filter.limit).number("offset", filter.offset);
+  object.boolean("sort_desc", filter.newest_first).boolean("load_payloads", filter.load_payloads);
+  return object.str();
+}
+
+}  // namespace
+
+Client::Client(ClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+Client::~Client() = default;
+
+std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue,
+                                                  StartOptions options, std::string inputs) {
+  if (queue.empty()) throw UsageError("queue name is blank");
+  auto request = start_request(std::string(name), std::string(class_name), queue, options, std::move(inputs), kMaxPayload);
+  RunItem item{.id = request.id.empty() ? uuid_v7() : request.id,
+               .token = uuid_v4(),
+               .is_new = true,
+               .name = std::move(request.name),
+               .inputs = std::move(request.inputs),
+               .options = std::move(request.options)};
+  auto reply = impl_->store.enqueue({item}).at(0);
+  if (reply.state == RunState::conflict) throw Conflict("workflow id " + item.id + " belongs to workflow " + reply.value, "WF011", item.id);
+  if (reply.state == RunState::deduplicated)
+    throw Deduplicated("workflow " + item.id + " was deduplicated: workflow " + reply.value + " holds the deduplication id " + options.deduplication_id,
+                       "WF012", reply.value);
+  return handle_state(reply.holder.empty() ? item.id : reply.holder);
+}
+
+Handle<nlohmann::json> Client::enqueue_json(const std::string& name, const std::string& queue, StartOptions options, const std::string& inputs_envelope) {
+  auto inputs = parse_json(inputs_envelope, "inputs of workflow " + name);
+  if (!inputs.is_object()) throw UsageError("inputs of workflow " + name + " are not an envelope {\"positionalArgs\":[…],\"namedArgs\":{…}}: " + inputs_envelope.substr(0, 80));
+  return Handle<nlohmann::json>(enqueue_text(name, options.class_name, queue, options, inputs_envelope));
+}
+
+std::shared_ptr<HandleState> Client::handle_state(const std::string& id) {
+  check_id(id);
+  return std::make_shared<ClientHandle>(impl_, id);
+}
+
+std::optional<WorkflowInfo> Client::status(const std::string& id) {
+  check_id(id);
+  return impl_->store.status(id);
+}
+
+std::vector<WorkflowInfo> Client::list(const ListFilter& filter) { return impl_->store.list(filter_text(filter)); }
+
+std::vector<StepInfo> Client::steps(const std::string& id) {
+  check_id(id);
+  return impl_->store.steps(id);
+}
+
+int Client::cancel(const std::string& id, CancelOptions options) { return cancel(std::vector{id}, options); }
+int Client::cancel(const std::vector<std::string>& ids, CancelOptions options) {
+  for (const auto& id : ids) check_id(id);
+  return ids.empty() ? 0 : impl_->store.cancel(ids, options.children);
+}
+
+int Client::resume(const std::string& id, const std::string& queue) { return resume(std::vector{id}, queue); }
+int Client::resume(const std::vector<std::string>& ids, const std::string& queue) {
+  for (const auto& id : ids) check_id(id);
+  return ids.empty() ? 0 : impl_->store.resume(ids, queue);
+}
+
+void Client::send_text(const std::string& destination, const std::string& message, const SendOptions& options) {
+  check_id(destination);
+  if (options.topic == "__null__topic__") throw UsageError("topic __null__topic__ is reserved: leave the topic empty");
+  impl_->store.send(destination, options.topic, message, options.idempotency_key);
+}
+
+std::optional<std::string> Client::get_event_text(const std::string& id, const std::string& key, Milliseconds timeout) {
+  check_id(id);
+  if (timeout.count() < 0) throw UsageError("timeout of " + std::to_string(timeout.count()) + " ms is negative");
+  return impl_->store.get_event(id, key, timeout);
+}
+
+void Client::register_queue(const std::string& name, const QueueOptions& options) { impl_->store.register_queue(name, options); }
+
+void Client::check() { impl_->store.check_version(); }
+
+}  // namespace dbos

@@ -1,0 +1,144 @@
+// Runtime: registration, then an engine over a PgStore.
+#include "dbos/runtime.hpp"
+
+#include <cstdlib>
+
+#include "api/client_impl.hpp"
+#include "engine/engine.hpp"
+#include "engine/ids.hpp"
+#include "engine/outcome.hpp"
+#include "engine/start_options.hpp"
+#include "store/pg_store.hpp"
+
+namespace dbos {
+
+namespace detail {
+
+class RuntimeImpl {
+ public:
+  explicit RuntimeImpl(RuntimeOptions given) : options(std::move(given)) {}
+
+  RuntimeOptions options;
+  Registry registry;
+  std::vector<std::pair<std::string, QueueOptions>> queues;
+  Identity identity;
+  std::shared_ptr<Engine> engine;
+};
+
+std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
+                                            const std::string& queue, StartOptions options, std::string inputs, bool wait) {
+  auto& engine = runtime->engine;
+  if (!engine) throw UsageError("launch() the runtime before starting workflow " + name);
+  if (current_run())
+    throw UsageError("workflow " + name + " started inside a workflow: use the Context's start() or enqueue(), which record it");
+  if (current_body_run()) throw UsageError("workflow " + name + " started inside a step body: start it from the workflow's own code");
+  bool may_change = options.return_existing;
+  auto run = engine->start(start_request(name, class_name, queue, options, std::move(inputs), runtime->options.max_payload));
+  auto handle = std::make_shared<EngineHandle>(engine, run->id, run, may_change);
+  if (wait) handle->wait_durable();
+  return handle;
+}
+
+}  // namespace detail
+
+using namespace detail;
+
+namespace {
+
+std::string from_environment(const std::string& given, const char* variable) {
+  if (!given.empty()) return given;
+  const char* value = std::getenv(variable);
+  return value ? value : "";
+}
+
+void check_options(const RuntimeOptions& options) {
+  auto positive = [](const char* what, auto value) {
+    if (value <= 0) throw UsageError(std::string(what) + " must be positive: " + std::to_string(value));
+  };
+  if (options.application.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("RuntimeOptions::application is blank");
+  positive("connections", options.connections);
+  positive("lease (ms)", options.lease.count());
+  positive("poll_interval (ms)", options.poll_interval.count());
+  positive("unload_after (ms)", options.unload_after.count());
+  positive("max_blocking_steps", static_cast<int>(options.max_blocking_steps));
+  if (options.drain_timeout.count() < 0) throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
+}
+
+void check_queue(const std::string& name, const QueueOptions& options) {
+  if (name.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("queue name is blank");
+  if (name.starts_with("_dbos_")) throw UsageError("queue name " + name + " begins with _dbos_, which is reserved");
+  if (options.worker_concurrency < 0 || options.concurrency < 0 || options.rate_limit < 0 || options.rate_period.count() < 0)
+    throw UsageError("queue " + name + ": limits must not be negative");
+  if (options.concurrency > 0 && options.worker_concurrency > options.concurrency)
+    throw UsageError("queue " + name + ": worker_concurrency " + std::to_string(options.worker_concurrency) + " exceeds concurrency " +
+                     std::to_string(options.concurrency));
+  if ((options.rate_limit > 0) != (options.rate_period.count() > 0)) throw UsageError("queue " + name + ": rate_limit and rate_period go together");
+}
+
+}  // namespace
+
+Runtime::Runtime(RuntimeOptions options)
+    : Client({.database = options.database,
+              .application = options.application,
+              .connect_timeout = options.connect_timeout,
+              .listen = options.listen,
+              .log = options.log}),
+      runtime_(std::make_shared<RuntimeImpl>(std::move(options))) {
+  check_options(runtime_->options);
+  auto& identity = runtime_->identity;
+  identity.application = runtime_->options.application;
+  identity.executor = from_environment(runtime_->options.executor_id, "DBOS__VMID");
+  if (identity.executor.empty()) identity.executor = uuid_v4();
+  identity.version = from_environment(runtime_->options.version, "DBOS__APPVERSION");
+  if (identity.version.empty()) identity.version = executable_digest();
+  identity.lease = runtime_->options.lease;
+}
+
+Runtime::~Runtime() { shutdown(); }
+
+void Runtime::add_workflow(const std::string& name, const WorkflowOptions& options, WorkflowBody body) {
+  if (runtime_->engine) throw UsageError("workflow " + name + " registered after launch()");
+  runtime_->registry.add(name, options, std::move(body));
+}
+
+void Runtime::queue(const std::string& name, QueueOptions options) {
+  if (runtime_->engine) throw UsageError("queue " + name + " registered after launch()");
+  check_queue(name, options);
+  runtime_->queues.emplace_back(name, options);
+}
+
+void Runtime::launch() {
+  auto& runtime = *runtime_;
+  if (runtime.engine) throw UsageError("launch() called twice");
+  if (runtime.options.migrate) impl_->store.install();
+  impl_->store.check_version();
+  auto engine = std::make_shared<Engine>(runtime.options, runtime.registry, make_pg_store(runtime.options));
+  engine->workflow_info = [client = impl_](const std::string& id) {
+    auto row = client->store.status(id);
+    if (!row) throw NotFound("no workflow has the id " + id, "WF010", id);
+    return *row;
+  };
+  engine->serve({.name = std::string(kInternalQueue)});
+  for (const auto& [name, options] : runtime.queues) {
+    impl_->store.register_queue(name, options);
+    engine->serve({.name = name, .worker_concurrency = options.worker_concurrency});
+    if (static_cast<unsigned>(options.worker_concurrency) > runtime.options.max_blocking_steps)
+      engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(options.worker_concurrency) +
+                                         " exceeds max_blocking_steps: bodies that block will wait for each other");
+  }
+  auto identity = runtime.identity;
+  identity.incarnation = uuid_v4();
+  engine->open(identity, false);
+  runtime.engine = std::move(engine);
+}
+
+void Runtime::shutdown() { shutdown(runtime_->options.drain_timeout); }
+
+void Runtime::shutdown(Milliseconds drain) {
+  if (runtime_->engine) runtime_->engine->close(drain);
+}
+
+const std::string& Runtime::executor_id() const noexcept { return runtime_->identity.executor; }
+const std::string& Runtime::version() const noexcept { return runtime_->identity.version; }
+
+}  // namespace dbos

@@ -1,0 +1,251 @@
+// Engine: its life, and the loop of the I/O thread.
+#include "engine/engine.hpp"
+
+#include "dbos/error.hpp"
+#include "engine/ids.hpp"
+
+namespace dbos::detail {
+
+namespace {
+
+constexpr std::chrono::seconds kHeldInterval{5};
+constexpr std::chrono::seconds kMaintainInterval{1};
+// How long stopped code has to end, and then the sign-off.
+constexpr std::chrono::seconds kStopGrace{2};
+
+}  // namespace
+
+Engine::Engine(const RuntimeOptions& options, Registry registry, std::unique_ptr<Store> store)
+    : options_(options),
+      registry_(std::move(registry)),
+      filter_(registry_.filter()),
+      store_(std::move(store)),
+      stacks_(options.stack_bytes, options.max_stacks),
+      carriers_({.base = options.carriers, .max = options.max_blocking_steps}) {}
+
+Engine::~Engine() { close(options_.drain_timeout); }
+
+void Engine::log(LogLevel level, std::string_view message) const noexcept {
+  if (options_.log) options_.log(level, message);
+}
+
+void Engine::serve(ServedQueue queue) { queues_.insert_or_assign(queue.name, queue); }
+
+void Engine::open(const Identity& identity, bool migrate) {
+  identity_ = identity;
+  auto wall = std::chrono::system_clock::now().time_since_epoch();
+  server_offset_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(wall - now().time_since_epoch()).count();
+  store_->open(identity, migrate, [this](const Notification& notification) { notified(notification); });
+  std::lock_guard lock(mu_);
+  opened_ = true;
+  next_beat_ = next_poll_ = next_maintain_ = now();
+  next_held_ = now() + kHeldInterval;
+  io_ = std::thread([this] { loop(); });
+}
+
+std::int64_t Engine::server_now_ms() const noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(store_->now().time_since_epoch()).count() +
+         server_offset_ms_.load(std::memory_order_relaxed);
+}
+
+MonotonicTime Engine::from_server_ms(std::int64_t epoch_ms) const noexcept {
+  return MonotonicTime(std::chrono::milliseconds(epoch_ms - server_offset_ms_.load(std::memory_order_relaxed)));
+}
+
+void Engine::loop() {
+  for (;;) {
+    {
+      std::lock_guard lock(mu_);
+      if (quit_) return;
+      fire_timers();
+      queue_stale_starts();
+      post_ready();
+    }
+    if (ended_ && now() >= next_rejoin_) rejoin();
+    while (store_->free_lanes() > 0 && send_something()) {
+    }
+    MonotonicTime until;
+    {
+      std::lock_guard lock(mu_);
+      bool lane = store_->free_lanes() > 0;
+      if (lane && !dirty_.empty()) continue;
+      io_waits_ = lane;
+      until = poll_deadline_ = next_look();
+    }
+    store_->poll(until);
+    std::lock_guard lock(mu_);
+    io_waits_ = false;
+    poll_deadline_ = MonotonicTime{};
+  }
+}
+
+MonotonicTime Engine::next_look() const {
+  auto until = std::min({next_beat_, next_poll_, next_held_});
+  if (maintain_here_) until = std::min(until, next_maintain_);
+  if (!timers_.empty()) until = std::min(until, timers_.top().when);
+  for (const auto& shipment : again_) until = std::min(until, shipment->not_before);
+  return until;
+}
+
+// One trip with all that is due; false when nothing is.
+bool Engine::send_something() {
+  auto time = now();
+  for (auto entry = again_.begin(); entry != again_.end(); ++entry) {
+    if ((*entry)->not_before > time) continue;
+    auto shipment = *entry;
+    again_.erase(entry);
+    ship(std::move(shipment));
+    return true;
+  }
+  auto shipment = std::make_shared<Shipment>();
+  shipment->trip = std::make_shared<Trip>();
+  auto& trip = *shipment->trip;
+  bool any = false;
+  {
+    std::lock_guard lock(mu_);
+    shipment->parcels = take_parcels();
+    trip.load = std::exchange(to_load_, {});
+    trip.give_back = std::exchange(to_give_back_, {});
+    bool poll_due = time >= next_poll_;
+    if (ask_outcomes_ || poll_due) trip.outcomes = awaited_outcomes(poll_due || ask_outcomes_);
+    ask_outcomes_ = false;
+    if (poll_due) {
+      next_poll_ = time + options_.poll_interval;
+      claim_due_ = true;
+      if (!options_.listen) wake_all_watchers();
+      post_ready();
+    }
+    if (claim_due_ && !claiming_ && !draining_ && !registry_.empty()) {
+      ClaimRequest claim;
+      if (claim_capacity(claim.queues)) {
+        claim.token = uuid_v4();
+        claim.filter = filter_;
+        trip.claim = std::move(claim);
+        claiming_ = true;
+        claim_due_ = false;
+      }
+    }
+    beat(trip);
+    any = !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim ||
+          trip.heartbeat || trip.held || trip.maintain;
+  }
+  if (!any) return false;
+  // The runs of the parcels cannot change what was taken: packing needs no lock.
+  if (!shipment->parcels.empty()) pack(*shipment);
+  ship(std::move(shipment));
+  return true;
+}
+
+void Engine::beat(Trip& trip) {
+  auto time = now();
+  if (time >= next_beat_ && !beating_) {
+    next_beat_ = time + identity_.lease / 3;
+    trip.heartbeat = beating_ = true;
+  }
+  if (time >= next_held_) {
+    next_held_ = time + kHeldInterval;
+    trip.held = true;
+  }
+  if (maintain_here_ && time >= next_maintain_) {
+    next_maintain_ = time + kMaintainInterval;
+    trip.maintain = true;
+  }
+}
+
+// From poll(), on the I/O thread.
+void Engine::notified(const Notification& notification) {
+  std::lock_guard lock(mu_);
+  const auto& payload = notification.payload;
+  if (notification.channel == "dbos_sys") {
+    if (payload == "work") claim_due_ = true;
+    else if (payload == "done") ask_outcomes_ = true;
+  } else if (notification.channel == "dbos_notifications_channel") {
+    wake_watchers("m:" + payload);
+  } else if (notification.channel == "dbos_workflow_events_channel") {
+    wake_watchers("e:" + payload);
+  } else if (notification.channel.empty()) {
+    claim_due_ = ask_outcomes_ = true;
+    wake_all_watchers();
+  }
+  post_ready();
+}
+
+// This incarnation was declared dead, or replaced: its runs belong to others now. Goes on as a new one.
+void Engine::rejoin() {
+  ended_ = false;
+  log(LogLevel::warning, "executor " + identity_.executor + " was declared dead; its runs are stopped and it joins again");
+  {
+    std::lock_guard lock(mu_);
+    std::vector<std::shared_ptr<Run>> all;
+    for (auto& [id, run] : runs_) {
+      if (run->started) all.push_back(run);
+    }
+    for (auto& run : all) lose(*run, std::nullopt);
+    post_ready();
+  }
+  auto identity = identity_;
+  identity.incarnation = uuid_v4();
+  try {
+    store_->open(identity, false, [this](const Notification& notification) { notified(notification); });
+    identity_ = identity;
+  } catch (const Error& e) {
+    log(LogLevel::error, std::string("joining again failed: ") + e.what());
+    ended_ = true;
+    next_rejoin_ = now() + identity_.lease / 3;
+  }
+}
+
+void Engine::close(Milliseconds drain) {
+  {
+    std::unique_lock lock(mu_);
+    if (!opened_) return;
+    draining_ = true;
+    idle_.wait_for(lock, drain, [&] { return runs_.empty(); });
+    std::vector<std::shared_ptr<Run>> left;
+    for (auto& [id, run] : runs_) left.push_back(run);
+    for (auto& run : left) stop_run(*run, StopReason::shutdown);
+    post_ready();
+    nudge();
+    idle_.wait_for(lock, kStopGrace, [&] { return runs_.empty(); });
+    for (auto& [id, run] : runs_) {
+      log(LogLevel::warning, "workflow " + id + " did not stop in time; it is handed back while its code still runs");
+      leaked_.push_back(run);
+    }
+    quit_ = true;
+    opened_ = false;
+  }
+  store_->wake();
+  if (io_.joinable()) io_.join();
+  hand_back_and_leave();
+  carriers_.stop();
+  std::lock_guard lock(mu_);
+  for (auto& [id, wait] : foreign_) wait->changed.notify_all();
+  for (auto& run : leaked_) {
+    if (run->changed) run->changed->notify_all();
+  }
+}
+
+// After the I/O thread: what is unfinished goes back to its queue without counting as an attempt.
+void Engine::hand_back_and_leave() {
+  bool done = false;
+  auto until = now() + kStopGrace;
+  while (outstanding_ > 0 && now() < until) store_->poll(std::min(until, now() + std::chrono::milliseconds(50)));
+  auto shipment = std::make_shared<Shipment>();
+  shipment->trip = std::make_shared<Trip>();
+  shipment->trip->retire = true;
+  bool sent = false;
+  while (!done && now() < until) {
+    if (!sent && store_->free_lanes() > 0) {
+      sent = true;
+      store_->send(shipment->trip, [&](TripReply&& reply) {
+        done = reply.error == TripError::none;
+        sent = done;
+      });
+    }
+    store_->poll(std::min(until, now() + std::chrono::milliseconds(50)));
+  }
+  if (!done) log(LogLevel::warning, "the executor could not sign off: recovery hands its workflows on when its sessions or lease have ended");
+  store_->close();
+}
+
+}  // namespace dbos::detail

@@ -1,0 +1,217 @@
+// Engine: runs of this process on fibers over carriers, and one I/O thread that packs what they have to say into trips.
+//
+// Threads: carriers run fibers and step bodies; the I/O thread owns the store, timers and claims; callers start and wait.
+// May include: store/store.hpp, codec. Must not know: SQL, libpq, public handles.
+// Lock order: mu_ is the only lock here; the carrier pool's and the store's locks are taken inside it, never the reverse.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "dbos/options.hpp"
+#include "dbos/records.hpp"
+#include "engine/carriers.hpp"
+#include "engine/registry.hpp"
+#include "engine/run.hpp"
+#include "engine/stack.hpp"
+#include "store/store.hpp"
+
+namespace dbos::detail {
+
+struct ServedQueue {
+  std::string name;
+  int worker_concurrency = 0;
+  int running = 0;
+};
+
+struct StartRequest {
+  std::string name;
+  std::string class_name;
+  std::string id;       // "" = make one
+  std::string queue;    // "" = direct
+  std::string inputs;
+  std::string options;  // JSON object text or ""
+};
+
+// Runs of a queue without worker concurrency that this process holds at most.
+inline constexpr int kDefaultInFlight = 1000;
+inline constexpr std::string_view kInternalQueue = "_dbos_internal_queue";
+
+class Engine : public std::enable_shared_from_this<Engine> {
+ public:
+  Engine(const RuntimeOptions& options, Registry registry, std::unique_ptr<Store> store);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void serve(ServedQueue queue);
+  void open(const Identity& identity, bool migrate);
+  // Runs go on for `drain`, then are stopped and handed back.
+  void close(Milliseconds drain);
+
+  // ---- any thread
+  std::shared_ptr<Run> start(StartRequest request);
+  void wait_durable(const std::shared_ptr<Run>& run);
+  // The end of a workflow, run here or elsewhere; nullopt after timeout (nullopt: wait for ever).
+  std::optional<WorkflowOutcome> wait_outcome(const std::string& id, const std::shared_ptr<Run>& run, std::optional<Milliseconds> timeout);
+  // What the database answered to a start; only when it is durable or refused.
+  RunReply start_reply(const Run& run) const;
+  const Identity& identity() const noexcept { return identity_; }
+  // Set before open(): reads a status row by a blocking call of its own.
+  std::function<WorkflowInfo(const std::string&)> workflow_info;
+  void log(LogLevel level, std::string_view message) const noexcept;
+
+  // ---- the fiber's side (runs.cpp, waits.cpp, context.cpp)
+  std::int64_t server_now_ms() const noexcept;
+  MonotonicTime from_server_ms(std::int64_t epoch_ms) const noexcept;
+  MonotonicTime now() const { return store_->now(); }
+  std::shared_ptr<Run> make_child(Run& parent, int function_id, StartRequest request);
+  void watch(Run& run, const std::string& key);
+  void end_watch(Run& run);
+  // Requests the stop of a step body when its time is over; cancelled by letting the ticket die.
+  std::shared_ptr<bool> stop_body_at(MonotonicTime when, std::stop_source source);
+  const RuntimeOptions& options() const noexcept { return options_; }
+  CarrierPool& carriers() noexcept { return carriers_; }
+
+ private:
+  friend class Run;
+  friend class StepBody;
+
+  struct Parcel {
+    std::shared_ptr<Run> run;
+    Outbox outbox;
+    int first_run = 0;  // index in the flush
+  };
+  struct Shipment {
+    std::vector<Parcel> parcels = {};
+    std::shared_ptr<Trip> trip;
+    std::vector<int> op_owner = {};  // parcel of each op
+    int attempt = 0;
+    MonotonicTime not_before{};
+    MonotonicTime sent{};
+  };
+  struct Timer {
+    MonotonicTime when;
+    std::shared_ptr<Run> run;        // or a body:
+    std::uint64_t wait_number = 0;
+    std::weak_ptr<bool> ticket = {};
+    std::optional<std::stop_source> body = {};
+    bool operator>(const Timer& other) const { return when > other.when; }
+  };
+  struct ForeignWait {
+    int waiters = 0;
+    bool asked = false;
+    std::optional<WorkflowOutcome> outcome = {};
+    std::condition_variable changed = {};
+  };
+
+  // engine.cpp: life and the loop
+  void loop();
+  MonotonicTime next_look() const;
+  bool send_something();
+  void beat(Trip& trip);
+  void notified(const Notification& notification);
+  void rejoin();
+  void hand_back_and_leave();
+
+  // packer.cpp: trips out, replies in
+  std::vector<Parcel> take_parcels();
+  void pack(Shipment& shipment);
+  void pack_parcel(Shipment& shipment, std::size_t index);
+  void ship(std::shared_ptr<Shipment> shipment);
+  void replied(const std::shared_ptr<Shipment>& shipment, TripReply&& reply);
+  void send_again(const std::shared_ptr<Shipment>& shipment, const TripReply& reply);
+  void split(const std::shared_ptr<Shipment>& shipment, const TripReply& reply);
+  void refuse(Parcel& parcel, const std::string& sqlstate, const std::string& message);
+  void apply(Shipment& shipment, TripReply& reply);
+  void apply_parcel(Parcel& parcel, Shipment& shipment, TripReply& reply);
+  void apply_child(ChildStart& child, const RunReply& reply);
+  void apply_start(Run& run, const RunReply& reply);
+  void compare_held(const Shipment& shipment, const TripReply& reply);
+
+  // runs.cpp: (mu) unless said otherwise
+  std::shared_ptr<Run> find_or_register(const std::shared_ptr<Run>& run);
+  void mark_dirty(Run& run);
+  void resume_if_ready(Run& run);
+  void post_ready();
+  void queue_stale_starts();
+  void finish(Run& run, std::optional<WorkflowOutcome> outcome, std::exception_ptr failure, bool elsewhere);
+  void stop_run(Run& run, StopReason reason);
+  void accept(ClaimedRun&& claimed);
+  void reload(ClaimedRun&& loaded);
+  void lose(Run& run, std::optional<WorkflowOutcome> outcome);
+  void drop(Outbox&& unsent);
+  void unload(Run& run);
+  bool claim_capacity(std::vector<QueueLimit>& limits) const;
+
+  // waits.cpp: (mu)
+  void unwatch(Run& run);
+  void fire_timers();
+  void add_timer(Timer timer);
+  void wake_watchers(const std::string& key);
+  void wake_all_watchers();
+  std::vector<std::string> awaited_outcomes(bool all);
+  void resolve(const WorkflowOutcome& outcome);
+  void nudge();
+
+  const RuntimeOptions options_;
+  const Registry registry_;
+  const std::shared_ptr<const ClaimFilter> filter_;
+  const std::unique_ptr<Store> store_;
+  Identity identity_;
+  StackPool stacks_;
+  CarrierPool carriers_;
+  std::thread io_;
+  std::atomic<std::int64_t> server_offset_ms_{0};  // server's epoch ms minus the store's monotonic ms
+
+  mutable std::mutex mu_;
+  std::unordered_map<std::string, std::shared_ptr<Run>> runs_;
+  std::vector<std::shared_ptr<Run>> dirty_;
+  std::vector<Runnable*> ready_;  // to be posted together
+  std::deque<std::shared_ptr<Run>> fresh_;  // starts whose code runs ahead: given a moment to end before they are packed
+  std::vector<std::shared_ptr<Run>> starved_;  // wait for a stack
+  std::vector<std::shared_ptr<Run>> leaked_;   // their code did not end in time: never destroyed
+  std::map<std::string, ServedQueue> queues_;
+  std::unordered_map<std::string, ClaimedRun> deferred_;  // claimed again while the old run has not stopped
+  std::unordered_map<std::string, std::vector<Run*>> watches_;
+  std::unordered_map<std::string, std::shared_ptr<ForeignWait>> foreign_;
+  std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
+  std::vector<RunKey> to_load_;
+  std::vector<RunKey> to_give_back_;
+  std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
+  std::condition_variable idle_;
+  bool io_waits_ = false;
+  bool ask_outcomes_ = false;
+  bool claim_due_ = true;
+  bool claiming_ = false;
+  bool draining_ = false;
+  bool quit_ = false;
+  bool opened_ = false;
+
+  // the I/O thread's own
+  std::deque<std::shared_ptr<Shipment>> again_;
+  MonotonicTime next_beat_{};
+  MonotonicTime next_held_{};
+  MonotonicTime next_poll_{};
+  MonotonicTime next_maintain_{};
+  MonotonicTime poll_deadline_{};
+  bool maintain_here_ = false;
+  bool ended_ = false;
+  bool beating_ = false;
+  MonotonicTime next_rejoin_{};
+  int outstanding_ = 0;  // trips under way
+};
+
+}  // namespace dbos::detail

@@ -1,0 +1,68 @@
+#include "engine/ids.hpp"
+
+#include <array>
+#include <chrono>
+#include <fstream>
+#include <random>
+
+namespace dbos::detail {
+
+namespace {
+
+std::mt19937_64 seeded() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device(), device(), device()};
+  return std::mt19937_64(seed);
+}
+
+// Not inlined: a fiber may have moved to another thread since the last call.
+[[gnu::noinline]] std::mt19937_64& generator() {
+  thread_local std::mt19937_64 engine = seeded();
+  return engine;
+}
+
+std::string format(std::uint64_t high, std::uint64_t low) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text(36, '-');
+  std::size_t at = 0;
+  for (int nibble = 0; nibble < 32; ++nibble) {
+    if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) ++at;
+    std::uint64_t word = nibble < 16 ? high : low;
+    text[at++] = kDigits[(word >> (60 - 4 * (nibble % 16))) & 0xf];
+  }
+  return text;
+}
+
+constexpr std::uint64_t kVariant = 0x8000000000000000;
+constexpr std::uint64_t kVariantMask = 0x3fffffffffffffff;
+
+}  // namespace
+
+[[gnu::noinline]] std::uint64_t random_bits() { return generator()(); }
+
+std::string uuid_v7() {
+  auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  auto micros = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
+  // 48 bits of milliseconds, then the 12 bits of rand_a as a fraction of the millisecond: order within it too (RFC 9562 §6.2, method 3).
+  std::uint64_t fraction = (micros % 1000) * 4096 / 1000;
+  std::uint64_t high = (micros / 1000) << 16 | 0x7000 | fraction;
+  return format(high, (random_bits() & kVariantMask) | kVariant);
+}
+
+std::string uuid_v4() {
+  std::uint64_t high = (random_bits() & ~std::uint64_t{0xf000}) | 0x4000;
+  return format(high, (random_bits() & kVariantMask) | kVariant);
+}
+
+std::string executable_digest() {
+  // FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv): tells builds apart, no protection against forgery.
+  std::ifstream file("/proc/self/exe", std::ios::binary);
+  std::uint64_t hash = 0xcbf29ce484222325;
+  std::array<char, 1 << 16> buffer;
+  while (file.read(buffer.data(), buffer.size()) || file.gcount() > 0) {
+    for (std::streamsize i = 0; i < file.gcount(); ++i) hash = (hash ^ static_cast<unsigned char>(buffer[i])) * 0x100000001b3;
+  }
+  return format(hash, hash).substr(0, 8) + format(hash, hash).substr(9, 4) + format(hash, hash).substr(14, 4);
+}
+
+}  // namespace dbos::detail

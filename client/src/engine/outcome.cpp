@@ -1,0 +1,59 @@
+#include "engine/outcome.hpp"
+
+#include "codec/portable_error.hpp"
+#include "dbos/error.hpp"
+
+namespace dbos::detail {
+
+std::string outcome_text(const WorkflowOutcome& outcome) {
+  if (outcome.status == "SUCCESS") return outcome.output.value_or("null");
+  if (outcome.status.empty()) throw NotFound("no workflow has the id " + outcome.id, "WF010", outcome.id);
+  if (outcome.status == "CANCELLED") throw Cancelled("workflow " + outcome.id + " was cancelled", {}, outcome.id);
+  auto parts = decode_error(outcome.error.value_or("{}"));
+  if (outcome.status == "ERROR") throw WorkflowFailed(parts.name, parts.message, parts.code_json, parts.data_json, outcome.id);
+  throw DeadLetter("workflow " + outcome.id + " is in the dead letter" + (parts.message.empty() ? "" : ": " + parts.message), {}, outcome.id,
+                   "mend the cause, then resume it");
+}
+
+void throw_awaited_error(const std::string& error_text, const std::string& id) {
+  auto parts = decode_error(error_text);
+  if (parts.name == "AwaitedWorkflowCancelled") throw Cancelled("workflow " + id + " was cancelled", {}, id);
+  if (parts.name == "AwaitedWorkflowMaxRecoveryAttemptsExceeded") throw DeadLetter("workflow " + id + " is in the dead letter", {}, id);
+  if (parts.name == "Timeout") throw Timeout(parts.message, {}, id);
+  throw WorkflowFailed(parts.name, parts.message, parts.code_json, parts.data_json, id);
+}
+
+const std::string& EngineHandle::id() const noexcept { return id_; }
+
+void EngineHandle::wait_durable() {
+  if (!run_) return;
+  engine_->wait_durable(run_);
+  if (!id_may_change_) return;
+  auto holder = engine_->start_reply(*run_).holder;
+  if (!holder.empty() && holder != id_) {
+    id_ = holder;
+    run_ = nullptr;
+  }
+}
+
+std::string EngineHandle::result_text(std::optional<Milliseconds> timeout) {
+  if (Run* run = current_run()) return recorded_result(*run, id_, timeout);
+  std::optional<CarrierPool::Lend> lend;
+  if (current_body_run()) lend.emplace(engine_->carriers());
+  if (id_may_change_) wait_durable();
+  auto outcome = engine_->wait_outcome(id_, run_, timeout);
+  if (!outcome) throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout->count()) + " ms", {}, id_);
+  return outcome_text(*outcome);
+}
+
+WorkflowInfo EngineHandle::info() {
+  if (current_run()) throw UsageError("the status of a workflow changes: ask for it inside a step", {}, id_);
+  return engine_->workflow_info(id_);
+}
+
+void off_fiber(void (*body)(void*), void* argument) {
+  auto call = [&] { body(argument); };
+  Fiber::outside(call);
+}
+
+}  // namespace dbos::detail

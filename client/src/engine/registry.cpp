@@ -1,0 +1,30 @@
+#include "engine/registry.hpp"
+
+namespace dbos::detail {
+
+void Registry::add(const std::string& name, const WorkflowOptions& options, WorkflowBody body) {
+  if (name.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("workflow name is blank");
+  if (name.size() > 255) throw UsageError("workflow name is longer than 255 bytes: " + name.substr(0, 40) + "…");
+  if (options.max_recovery_attempts < 0)
+    throw UsageError("max_recovery_attempts of workflow " + name + " is negative: " + std::to_string(options.max_recovery_attempts));
+  auto [entry, fresh] = entries_.try_emplace({name, options.class_name});
+  if (!fresh) throw UsageError("workflow " + name + " is registered twice");
+  entry->second = Registration{name, options.class_name, options.max_recovery_attempts, std::move(body)};
+}
+
+const Registration* Registry::find(const std::string& name, const std::string& class_name) const {
+  auto entry = entries_.find({name, class_name});
+  return entry == entries_.end() ? nullptr : &entry->second;
+}
+
+std::shared_ptr<const ClaimFilter> Registry::filter() const {
+  auto filter = std::make_shared<ClaimFilter>();
+  for (const auto& [key, registration] : entries_) {
+    filter->names.push_back(registration.name);
+    filter->classes.push_back(registration.class_name);
+    filter->max_attempts.push_back(registration.max_recovery_attempts);
+  }
+  return filter;
+}
+
+}  // namespace dbos::detail

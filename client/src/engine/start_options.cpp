@@ -1,0 +1,89 @@
+#include "engine/start_options.hpp"
+
+#include "codec/object_text.hpp"
+#include "dbos/error.hpp"
+
+namespace dbos::detail {
+
+namespace {
+
+constexpr std::size_t kIdBytes = 512;
+constexpr std::size_t kNameBytes = 255;
+constexpr std::int64_t kLongestMs = std::int64_t{100} * 366 * 24 * 3600 * 1000;
+
+bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos; }
+
+void check_text(const char* what, std::string_view text, std::size_t limit) {
+  if (blank(text)) throw UsageError(std::string(what) + " is blank");
+  if (text.size() > limit)
+    throw UsageError(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limit) + " are allowed: " +
+                     std::string(text.substr(0, 40)) + "…");
+  if (text.find('\0') != std::string_view::npos) throw UsageError(std::string(what) + " contains a NUL byte: " + std::string(text.substr(0, text.find('\0'))) + "…");
+}
+
+void check_optional(const char* what, std::string_view text, std::size_t limit) {
+  if (!text.empty()) check_text(what, text, limit);
+}
+
+void check_duration(const char* what, Milliseconds duration) {
+  if (duration.count() < 0 || duration.count() > kLongestMs)
+    throw UsageError(std::string(what) + " of " + std::to_string(duration.count()) + " ms is not between 0 and 100 years");
+}
+
+void check_queue_options(const StartOptions& options, bool direct) {
+  auto refuse = [&](bool given, const char* option) {
+    if (direct && given) throw UsageError(std::string("option ") + option + " concerns queues: enqueue the workflow instead of starting it");
+  };
+  refuse(!options.partition.empty(), "partition");
+  refuse(options.priority != 0, "priority");
+  refuse(options.delay.count() != 0, "delay");
+  refuse(!options.deduplication_id.empty(), "deduplication_id");
+  refuse(options.return_existing, "return_existing");
+  refuse(!options.version.empty(), "version");
+  refuse(!options.application.empty(), "application");
+  if (options.priority < 0) throw UsageError("priority " + std::to_string(options.priority) + " is negative");
+  if (options.return_existing && options.deduplication_id.empty()) throw UsageError("return_existing needs a deduplication_id");
+  if (!options.partition.empty() && !options.deduplication_id.empty()) throw UsageError("partition and deduplication_id exclude each other");
+}
+
+}  // namespace
+
+StartRequest start_request(std::string name, std::string class_name, std::string queue, const StartOptions& options, std::string inputs,
+                           std::size_t max_payload, const std::string& parent_id) {
+  bool direct = queue.empty();
+  check_text("workflow name", name, kNameBytes);
+  check_optional("workflow id", options.id, kIdBytes);
+  check_optional("queue name", queue, kNameBytes);
+  check_optional("partition", options.partition, kNameBytes);
+  check_optional("deduplication_id", options.deduplication_id, kNameBytes);
+  check_optional("version", options.version, kNameBytes);
+  check_duration("timeout", options.timeout);
+  check_duration("delay", options.delay);
+  check_queue_options(options, direct);
+  if (inputs.size() > max_payload)
+    throw UsageError("arguments of workflow " + name + " have " + std::to_string(inputs.size()) + " bytes, at most " + std::to_string(max_payload) +
+                     " are allowed", "WF001", options.id, "pass a reference to the data instead");
+
+  ObjectText object;
+  if (!direct) object.text("queue", queue);
+  if (!class_name.empty()) object.text("class_name", class_name);
+  if (options.timeout.count() > 0) object.number("timeout_ms", options.timeout.count());
+  if (!options.attributes_json.empty()) object.json("attributes", options.attributes_json);
+  if (!options.authenticated_user.empty()) object.text("authenticated_user", options.authenticated_user);
+  if (!options.partition.empty()) object.text("partition_key", options.partition);
+  if (options.priority != 0) object.number("priority", options.priority);
+  if (options.delay.count() > 0) object.number("delay_ms", options.delay.count());
+  if (!options.deduplication_id.empty()) object.text("deduplication_id", options.deduplication_id);
+  if (options.return_existing) object.text("on_duplicate", "return_existing");
+  if (!options.version.empty()) object.text("application_version", options.version);
+  if (!options.application.empty()) object.text("application_name", options.application);
+  if (!parent_id.empty()) object.text("parent_id", parent_id);
+  return {.name = std::move(name),
+          .class_name = std::move(class_name),
+          .id = options.id,
+          .queue = std::move(queue),
+          .inputs = std::move(inputs),
+          .options = object.str()};
+}
+
+}  // namespace dbos::detail

@@ -1,0 +1,52 @@
+// Blocking calls of the public Client (and of the CLI): one call = one transaction on a pooled connection of its own.
+// Thread safety: all members may be called from any thread. Throws dbos::Error leaves mapped from the SQLSTATE.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dbos/options.hpp"
+#include "dbos/records.hpp"
+#include "store/store.hpp"
+
+namespace dbos::detail {
+
+struct EnqueueItem {
+  std::string queue;
+  RunItem run;  // is_new; options hold the queue too
+};
+
+class ClientStore {
+ public:
+  explicit ClientStore(const ClientOptions& options);
+  ~ClientStore();
+  ClientStore(const ClientStore&) = delete;
+  ClientStore& operator=(const ClientStore&) = delete;
+
+  // Inserts all or none; an id that exists with the same name is fine. Returns one reply per item. Re-sent carefully after a lost reply.
+  std::vector<RunReply> enqueue(const std::vector<RunItem>& runs);
+  // The end of a workflow; nullopt when it has not ended within timeout (nullopt = wait for ever). Throws NotFound for an unknown id
+  // when must_exist. Woken by notifications where the server sends them, else polls with back-off (1 ms … 1 s).
+  std::optional<WorkflowOutcome> wait_outcome(const std::string& id, std::optional<Milliseconds> timeout, bool must_exist);
+  std::optional<WorkflowInfo> status(const std::string& id);
+  std::vector<WorkflowInfo> list(const std::string& filter_json);
+  std::vector<StepInfo> steps(const std::string& id);
+  int cancel(const std::vector<std::string>& ids, bool children);
+  int resume(const std::vector<std::string>& ids, const std::string& queue);
+  void send(const std::string& destination, const std::string& topic, const std::string& message_json, const std::string& key);
+  // Event value (portable JSON text), nullopt when it was not set within timeout.
+  std::optional<std::string> get_event(const std::string& id, const std::string& key, Milliseconds timeout);
+  void register_queue(const std::string& name, const QueueOptions& options);
+  // Extension and schema versions: throws when missing, older or newer than this client can use.
+  void check_version();
+  std::string install();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbos::detail

@@ -1,0 +1,34 @@
+// What PgStore and ClientStore share: errors of the extension as dbos::Error leaves, and one-statement transactions that block.
+// May include: std, pg/*, dbos/error.hpp. Only store/pg_*.cpp include it.
+#pragma once
+
+#include <string>
+
+#include "pg/connection.hpp"
+
+namespace dbos::detail {
+
+inline constexpr const char* kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+inline constexpr const char* kCommit = "COMMIT";
+inline constexpr const char* kRollback = "ROLLBACK";
+
+// The leaf for a statement's error. id: the workflow that the call was about, if one.
+[[noreturn]] void throw_server_error(const pg::ServerError& error, const std::string& id = {});
+// UsageError for a parameter that cannot be sent; `what` names the call.
+void check_params(const pg::Params& params, const std::string& what);
+
+// One statement as one transaction. Throws the leaves above; InDoubt when the connection is lost.
+pg::Result transact(pg::Connection& connection, const char* sql, const pg::Params& params, const std::string& what, const std::string& id = {});
+// The first error of a transaction's results, if any. The connection is then still inside the failed transaction: roll_back() it.
+const pg::Result* first_error(const std::vector<pg::Result>& results);
+void roll_back(pg::Connection& connection);
+
+// Throws ConnectionError (WF002) when extension or tables are missing, Error (WF004) when the extension is older or newer than this client.
+// tables: look for the tables too.
+void check_extension(pg::Connection& connection, bool tables);
+
+// The version that this client was built as, and the rule: same minor release before 1.0, same major after, and not older.
+enum class VersionFit : char { fits, older, newer };
+VersionFit compare_versions(const std::string& extension, const std::string& client);
+
+}  // namespace dbos::detail

@@ -1,0 +1,227 @@
+#include "store/pg_trip.hpp"
+
+#include <stdexcept>
+
+#include "pg/sqlstate.hpp"
+#include "store/pg_rows.hpp"
+#include "store/pg_session.hpp"
+
+namespace dbos::detail {
+
+namespace {
+
+const std::string kFlush = std::string("SELECT ") + kFlushColumns +
+                           " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
+                           "$23, $24, $25, $26) AS f";
+const std::string kClaim = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
+const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
+const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
+constexpr const char* kHeartbeat =
+    "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, pg_catalog.make_interval(secs => $2::int8 / 1000.0), $3, $4, $5) AS h";
+constexpr const char* kHeld = "SELECT h.id, h.token FROM dbos_sys.held($1, $2, $3) AS h";
+constexpr const char* kGiveBack = "SELECT dbos_sys.give_back($1, $2)";
+constexpr const char* kMaintain = "SELECT 1 FROM dbos_sys.maintain()";
+constexpr const char* kRetire = "SELECT dbos_sys.retire_executor($1, $2, $3)";
+// A run whose key another transaction holds waits so long for it at most; then the flush is sent again.
+constexpr const char* kLockTimeout = "SET LOCAL lock_timeout = '5s'";
+constexpr const char* kAsynchronous = "SET LOCAL synchronous_commit = off";
+
+const char* status_text(FinalStatus status) {
+  switch (status) {
+    case FinalStatus::success: return "SUCCESS";
+    case FinalStatus::error: return "ERROR";
+    case FinalStatus::dead: return "MAX_RECOVERY_ATTEMPTS_EXCEEDED";
+    case FinalStatus::none: break;
+  }
+  return nullptr;
+}
+
+void add(pg::ArrayBuffer& array, const std::optional<std::string>& text) {
+  if (text) array.add_text(*text);
+  else array.add_null();
+}
+
+// What may be forgotten by a crash of the server without harm.
+bool forgettable(const Trip& trip) {
+  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && (trip.claim || trip.heartbeat);
+}
+
+std::vector<Part> parts_of(const Trip& trip) {
+  std::vector<Part> parts{Part::begin};
+  parts.reserve(12);
+  if (trip.flush || forgettable(trip)) parts.push_back(Part::setting);
+  if (trip.flush) parts.push_back(Part::flush);
+  if (!trip.load.empty()) parts.push_back(Part::load);
+  if (!trip.outcomes.empty()) parts.push_back(Part::outcomes);
+  if (trip.heartbeat) parts.push_back(Part::heartbeat);
+  if (trip.held) parts.push_back(Part::held);
+  if (!trip.give_back.empty()) parts.push_back(Part::give_back);
+  if (trip.maintain) parts.push_back(Part::maintain);
+  if (trip.retire) parts.push_back(Part::retire);
+  if (trip.claim) parts.push_back(Part::claim);
+  parts.push_back(Part::commit);
+  return parts;
+}
+
+// An id that is safe to show.
+std::string shown(const std::string& id) { return pg::check_text(id).fault == pg::TextFault::none ? "workflow " + id : "a workflow"; }
+
+}  // namespace
+
+void TripWriter::encode_flush(const FlushRequest& flush) {
+  for (auto* array : {&runs_.id, &runs_.token, &runs_.is_new, &runs_.name, &runs_.inputs, &runs_.options, &runs_.status, &runs_.output, &runs_.error,
+                      &steps_.run, &steps_.function_id, &steps_.name, &steps_.output, &steps_.error, &steps_.started, &steps_.completed, &ops_.run,
+                      &ops_.function_id, &ops_.kind, &ops_.args}) {
+    array->clear();
+  }
+  for (const auto& run : flush.runs) {
+    runs_.id.add_text(run.id);
+    runs_.token.add_text(run.token);
+    runs_.is_new.add_bool(run.is_new);
+    if (run.is_new) runs_.name.add_text(run.name), runs_.inputs.add_text(run.inputs);
+    else runs_.name.add_null(), runs_.inputs.add_null();
+    if (run.options.empty()) runs_.options.add_null();
+    else runs_.options.add_jsonb(run.options);
+    if (const char* status = status_text(run.status)) runs_.status.add_text(status);
+    else runs_.status.add_null();
+    add(runs_.output, run.output);
+    add(runs_.error, run.error);
+  }
+  for (const auto& step : flush.steps) {
+    steps_.run.add_int4(step.run + 1);
+    steps_.function_id.add_int4(step.function_id);
+    steps_.name.add_text(step.name);
+    add(steps_.output, step.output);
+    add(steps_.error, step.error);
+    steps_.started.add_int8(step.started_ms);
+    steps_.completed.add_int8(step.completed_ms);
+  }
+  for (const auto& op : flush.ops) {
+    ops_.run.add_int4(op.run + 1);
+    ops_.function_id.add_int4(op.function_id);
+    ops_.kind.add_text(op.kind);
+    ops_.args.add_jsonb(op.args.empty() ? "{}" : op.args);
+  }
+}
+
+void TripWriter::encode_claim(const ClaimRequest& claim) {
+  queues_.clear();
+  limits_.clear();
+  for (const auto& queue : claim.queues) {
+    queues_.add_text(queue.queue);
+    limits_.add_int4(queue.limit);
+  }
+  if (filter_ == claim.filter && filter_) return;
+  filter_ = claim.filter;
+  for (auto* array : {&names_, &classes_, &attempts_}) array->clear();
+  if (!filter_) return;
+  for (const auto& name : filter_->names) names_.add_text(name);
+  for (const auto& name : filter_->classes) classes_.add_text(name);
+  for (int attempts : filter_->max_attempts) attempts_.add_int4(attempts);
+}
+
+bool TripWriter::check_flush(const FlushRequest& flush) {
+  const auto run_of = [&](int element) -> const std::string& { return flush.runs[static_cast<std::size_t>(element)].id; };
+  const auto step_run = [&](int element) -> const std::string& { return run_of(flush.steps[static_cast<std::size_t>(element)].run); };
+  const auto op_run = [&](int element) -> const std::string& { return run_of(flush.ops[static_cast<std::size_t>(element)].run); };
+  auto refuse = [&](const pg::ArrayBuffer& array, const char* what, const auto& run) {
+    const auto& fault = array.fault();
+    if (fault) refusal_ = std::string(what) + " of " + shown(run(fault.element)) + " " + pg::describe(fault.check);
+    return static_cast<bool>(fault);
+  };
+  return !(refuse(runs_.id, "the id", run_of) || refuse(runs_.token, "the token", run_of) || refuse(runs_.name, "the name", run_of) ||
+           refuse(runs_.inputs, "the inputs", run_of) || refuse(runs_.options, "an option", run_of) || refuse(runs_.output, "the result", run_of) ||
+           refuse(runs_.error, "the error", run_of) || refuse(steps_.name, "a step's name", step_run) || refuse(steps_.output, "a step's result", step_run) ||
+           refuse(steps_.error, "a step's error", step_run) || refuse(ops_.args, "an operation", op_run) || refuse(ops_.kind, "an operation", op_run));
+}
+
+bool TripWriter::check_rest() {
+  for (const auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_, &queues_, &names_, &classes_}) {
+    if (array->fault()) {
+      refusal_ = "a text " + pg::describe(array->fault().check);
+      return false;
+    }
+  }
+  return true;
+}
+
+bool TripWriter::encode(const Trip& trip) {
+  for (auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_}) array->clear();
+  if (trip.flush) encode_flush(*trip.flush);
+  for (const auto& key : trip.load) load_ids_.add_text(key.id), load_tokens_.add_text(key.token);
+  for (const auto& id : trip.outcomes) outcome_ids_.add_text(id);
+  for (const auto& key : trip.give_back) back_ids_.add_text(key.id), back_tokens_.add_text(key.token);
+  if (trip.claim) encode_claim(*trip.claim);
+  return (!trip.flush || check_flush(*trip.flush)) && check_rest();
+}
+
+bool TripWriter::queue_flush(pg::Connection& connection, const FlushRequest& flush, const Identity& identity) {
+  pg::Params params;
+  params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).boolean(flush.careful);
+  for (auto* array : {&runs_.id, &runs_.token, &runs_.is_new, &runs_.name, &runs_.inputs, &runs_.options, &runs_.status, &runs_.output, &runs_.error,
+                      &steps_.run, &steps_.function_id, &steps_.name, &steps_.output, &steps_.error, &steps_.started, &steps_.completed, &ops_.run,
+                      &ops_.function_id, &ops_.kind, &ops_.args}) {
+    params.array(*array);
+  }
+  return connection.queue(kFlush.c_str(), params);
+}
+
+bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity) {
+  pg::Params params;
+  switch (part) {
+    case Part::begin: return connection.queue(kBegin);
+    case Part::commit: return connection.queue(kCommit);
+    case Part::setting: return connection.queue(trip.flush ? kLockTimeout : kAsynchronous);
+    case Part::flush: return queue_flush(connection, *trip.flush, identity);
+    case Part::load: return connection.queue(kLoad.c_str(), params.array(load_ids_).array(load_tokens_));
+    case Part::outcomes: return connection.queue(kOutcomes.c_str(), params.array(outcome_ids_));
+    case Part::heartbeat:
+      params.text(identity.executor).int8(identity.lease.count()).text(identity.application).text(identity.incarnation).text(identity.version);
+      return connection.queue(kHeartbeat, params);
+    case Part::held: return connection.queue(kHeld, params.text(identity.application).text(identity.executor).text(identity.incarnation));
+    case Part::give_back: return connection.queue(kGiveBack, params.array(back_ids_).array(back_tokens_));
+    case Part::maintain: return connection.queue(kMaintain);
+    case Part::retire: return connection.queue(kRetire, params.text(identity.application).text(identity.executor).text(identity.incarnation));
+    case Part::claim:
+      params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).text(trip.claim->token);
+      params.array(queues_).array(limits_).array(names_).array(classes_).array(attempts_);
+      return connection.queue(kClaim.c_str(), params);
+  }
+  return false;
+}
+
+TripWriter::Queued TripWriter::write(pg::Connection& connection, const Trip& trip, const Identity& identity, std::vector<Part>& parts) {
+  if (!encode(trip)) return Queued::refused;
+  parts = parts_of(trip);
+  for (auto part : parts) {
+    if (!queue_part(connection, part, trip, identity)) return Queued::gone;
+  }
+  // From here on the COMMIT may reach the server, whatever the socket says.
+  connection.sync();
+  return Queued::sent;
+}
+
+void read_part(Part part, const pg::Result& result, const Trip& trip, TripReply& reply) {
+  switch (part) {
+    case Part::flush: return read_flush(result, *trip.flush, reply);
+    case Part::load: return read_loaded(result, trip.load, reply.loaded, reply.server_now_ms);
+    case Part::outcomes: return read_outcomes(result, reply.outcomes);
+    case Part::heartbeat: return read_heartbeat(result, reply);
+    case Part::held: return read_held(result, reply.held);
+    case Part::claim: return read_claimed(result, trip.claim->token, reply.claimed, reply.server_now_ms);
+    default: return;
+  }
+}
+
+void read_error(Part part, const pg::ServerError& error, TripReply& reply) {
+  reply.sqlstate = error.sqlstate;
+  reply.message = error.detail.empty() ? error.message : error.message + " (" + error.detail + ")";
+  reply.hint = error.hint;
+  // A standby refuses READ WRITE as an unsupported feature.
+  if (part == Part::begin && error.sqlstate == "0A000") reply.sqlstate = "25006";
+  reply.error = pg::fate_of(reply.sqlstate) == pg::Fate::permanent ? TripError::permanent : TripError::transient;
+  reply.ended = error.sqlstate == "WF021";
+  reply.claim_refused = part == Part::claim;
+}
+
+}  // namespace dbos::detail
