@@ -86,8 +86,7 @@ const std::string& Context::workflow_id() const noexcept { return run_->id; }
 std::int64_t Context::attempt() const noexcept { return run_->attempts; }
 
 void Context::undecodable_record(const CodecError& error) {
-  Run* run = current_run();
-  if (!run) run = current_body_run();
+  Run* run = thread_run();
   if (!run) throw error;
   run->die("UndecodableRecord", std::string(error.what()) + " (application version " + run->engine.identity().version + ")");
 }

@@ -162,6 +162,8 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
 
 // The run whose fiber this thread is on, nullptr elsewhere (also inside a step body).
 Run* current_run() noexcept;
+// The run that this thread executes, on the fiber or on the carrier's stack; nullptr elsewhere.
+Run* thread_run() noexcept;
 // The run whose step body this thread executes, nullptr elsewhere.
 Run* current_body_run() noexcept;
 

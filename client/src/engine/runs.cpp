@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds kFreshStart{5};
 }  // namespace
 
 [[gnu::noinline]] Run* current_run() noexcept { return Fiber::current() ? t_run : nullptr; }
+[[gnu::noinline]] Run* thread_run() noexcept { return t_run; }
 [[gnu::noinline]] Run* current_body_run() noexcept { return Fiber::current() ? nullptr : t_body; }
 
 [[gnu::noinline]] BodyScope::BodyScope(Run& run) noexcept : previous_(t_body) { t_body = &run; }

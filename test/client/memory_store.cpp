@@ -1,0 +1,314 @@
+#include "memory_store.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace dbos::testing {
+
+namespace {
+
+constexpr int kLanes = 2;
+
+const char* text_of(FinalStatus status) {
+  return status == FinalStatus::success ? "SUCCESS" : status == FinalStatus::error ? "ERROR" : "MAX_RECOVERY_ATTEMPTS_EXCEEDED";
+}
+
+bool terminal(const std::string& status) { return status != "PENDING" && status != "ENQUEUED" && status != "DELAYED"; }
+
+std::int64_t ms(MonotonicTime time) { return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count(); }
+
+}  // namespace
+
+MemoryStore::MemoryStore(std::shared_ptr<MemoryDatabase> database, std::shared_ptr<FakeClock> clock)
+    : database_(std::move(database)), clock_(std::move(clock)) {
+  clock_->on_advance([this] { wake(); });
+}
+
+void MemoryStore::open(const Identity& identity, bool, Listener listener) {
+  std::lock_guard lock(mutex_);
+  identity_ = identity;
+  listener_ = std::move(listener);
+}
+
+int MemoryStore::free_lanes() {
+  std::lock_guard lock(mutex_);
+  return kLanes - static_cast<int>(pending_.size());
+}
+
+void MemoryStore::send(std::shared_ptr<const Trip> trip, Done done) {
+  std::lock_guard lock(mutex_);
+  if (trip->flush) {
+    for (const auto& run : trip->flush->runs) {
+      overlapped_ = overlapped_ || under_way_.contains(run.id);
+      under_way_.insert(run.id);
+    }
+  }
+  pending_.push_back({std::move(trip), std::move(done)});
+}
+
+void MemoryStore::poll(MonotonicTime until) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || (!held_ && !pending_.empty()) || clock_->now() >= until; });
+  woken_ = false;
+  std::deque<Pending> answered;
+  for (auto& pending : pending_) {
+    if (pending.committed) continue;
+    Fault fault = Fault::none;
+    if (pending.trip->flush && !faults_.empty()) {
+      fault = faults_.front();
+      faults_.pop_front();
+    }
+    pending.committed = true;
+    pending.reply = commit(*pending.trip, fault);
+  }
+  if (!held_) answered.swap(pending_);
+  for (auto& pending : answered) {
+    if (!pending.trip->flush) continue;
+    for (const auto& run : pending.trip->flush->runs) under_way_.erase(under_way_.find(run.id));
+    ++flushes_;
+  }
+  auto notifications = std::exchange(notifications_, {});
+  lock.unlock();
+  for (auto& pending : answered) pending.done(std::move(pending.reply));
+  for (auto& notification : notifications) listener_(notification);
+  changed_.notify_all();
+}
+
+void MemoryStore::wake() noexcept {
+  std::lock_guard lock(mutex_);
+  woken_ = true;
+  changed_.notify_all();
+}
+
+void MemoryStore::hold(bool on) {
+  std::lock_guard lock(mutex_);
+  held_ = on;
+  changed_.notify_all();
+}
+
+void MemoryStore::fail_next(Fault fault) {
+  std::lock_guard lock(mutex_);
+  faults_.push_back(fault);
+}
+
+void MemoryStore::notify(const std::string& channel, const std::string& payload) {
+  std::lock_guard lock(mutex_);
+  notifications_.push_back({channel, payload});
+  changed_.notify_all();
+}
+
+int MemoryStore::flushes() const {
+  std::lock_guard lock(mutex_);
+  return flushes_;
+}
+
+bool MemoryStore::overlapped() const {
+  std::lock_guard lock(mutex_);
+  return overlapped_;
+}
+
+int MemoryStore::flushes_waiting() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int>(std::count_if(pending_.begin(), pending_.end(), [](const Pending& pending) { return pending.trip->flush.has_value(); }));
+}
+
+bool MemoryStore::wait_for(const std::function<bool()>& condition) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    lock.unlock();
+    if (condition()) return true;
+    lock.lock();
+    // Conditions also depend on carriers, which signal nothing here.
+    changed_.wait_for(lock, std::chrono::milliseconds(2));
+    if (std::chrono::steady_clock::now() > until) return false;
+  }
+}
+
+TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
+  TripReply reply;
+  reply.server_now_ms = ms(clock_->now());
+  if (fault == Fault::never_sent) return reply.error = TripError::not_sent, reply;
+  if (fault == Fault::transient) return reply.error = TripError::transient, reply.sqlstate = "40P01", reply;
+  std::lock_guard lock(database_->mutex);
+  if (trip.flush) {
+    for (const auto& run : trip.flush->runs) {
+      if (!database_->poison.contains(run.id)) continue;
+      reply.error = TripError::permanent;
+      reply.sqlstate = "22P05";
+      reply.message = "unsupported Unicode escape sequence";
+      return reply;
+    }
+    flush(*trip.flush, reply);
+  }
+  for (const auto& key : trip.load) {
+    auto& row = database_->rows[key.id];
+    if (row.status == "PENDING" && row.owner == key.token) reply.loaded.push_back(claimed(key.id, row));
+  }
+  for (const auto& id : trip.outcomes) {
+    auto row = database_->rows.find(id);
+    if (row == database_->rows.end()) reply.outcomes.push_back({id, ""});
+    else if (terminal(row->second.status)) reply.outcomes.push_back({id, row->second.status, row->second.output, row->second.error, "portable_json"});
+  }
+  if (trip.heartbeat) reply.ended = end_incarnation.contains(identity_.incarnation);
+  if (trip.held) {
+    for (auto& [id, row] : database_->rows)
+      if (row.status == "PENDING" && row.executor == identity_.executor) reply.held.push_back({id, row.owner});
+  }
+  for (const auto& key : trip.give_back) {
+    auto& row = database_->rows[key.id];
+    if (row.status != "PENDING" || row.owner != key.token) continue;
+    row.status = "ENQUEUED";
+    row.owner.clear();
+    --row.attempts;
+  }
+  if (trip.retire) {
+    for (auto& [id, row] : database_->rows) {
+      if (row.status != "PENDING" || row.executor != identity_.executor) continue;
+      row.status = "ENQUEUED";
+      row.owner.clear();
+      --row.attempts;
+      if (row.queue.empty()) row.queue = "_dbos_internal_queue";
+    }
+  }
+  if (trip.claim) claim(*trip.claim, reply);
+  if (fault == Fault::reply_lost) {
+    reply = TripReply{};
+    reply.error = TripError::in_doubt;
+  }
+  return reply;
+}
+
+void MemoryStore::flush(const FlushRequest& request, TripReply& reply) {
+  std::set<int> held;
+  for (int index = 0; index < static_cast<int>(request.runs.size()); ++index)
+    reply.runs.push_back(flush_run(request.runs[static_cast<std::size_t>(index)], request.careful, held, index));
+  for (const auto& step : request.steps) {
+    if (!held.contains(step.run)) continue;
+    const auto& id = request.runs[static_cast<std::size_t>(step.run)].id;
+    auto [entry, fresh] = database_->steps.try_emplace({id, step.function_id});
+    if (!fresh && !request.careful) reply.error = TripError::transient;
+    entry->second = {step.function_id, step.name, step.output, step.error, "", "portable_json"};
+  }
+  for (const auto& op : request.ops) reply.ops.push_back(held.contains(op.run) ? operate(request, op) : OpReply{});
+  for (int index : held) {
+    const auto& item = request.runs[static_cast<std::size_t>(index)];
+    if (item.status == FinalStatus::none) continue;
+    auto& row = database_->rows[item.id];
+    if (row.status == text_of(item.status)) continue;
+    row.status = text_of(item.status);
+    row.output = item.output;
+    row.error = item.error;
+    row.owner.clear();
+    ++row.updates;
+  }
+}
+
+RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>& held, int index) {
+  if (database_->locked.contains(item.id)) return {.state = RunState::busy};
+  auto found = database_->rows.find(item.id);
+  if (!item.is_new) {
+    if (found == database_->rows.end() || found->second.owner != item.token || found->second.status != "PENDING") {
+      RunReply lost{.state = RunState::lost};
+      if (found != database_->rows.end() && terminal(found->second.status))
+        lost.outcome = WorkflowOutcome{item.id, found->second.status, found->second.output, found->second.error, "portable_json"};
+      return lost;
+    }
+    held.insert(index);
+    return {};
+  }
+  if (found != database_->rows.end()) {
+    auto& row = found->second;
+    if (careful && row.creator == item.token) {
+      if (row.status == "PENDING") held.insert(index);
+      return {};
+    }
+    if (row.name != item.name) return {.state = RunState::conflict, .value = row.name};
+    return {.state = RunState::exists, .value = row.status};
+  }
+  auto options = item.options.empty() ? nlohmann::json::object() : nlohmann::json::parse(item.options);
+  MemoryRow row{.status = "PENDING", .name = item.name, .queue = options.value("queue", ""), .owner = item.token, .creator = item.token,
+                .inputs = item.inputs, .executor = identity_.executor, .attempts = 1};
+  row.inserts = 1;
+  if (!row.queue.empty()) {
+    row.status = "ENQUEUED";
+    row.owner.clear();
+    row.attempts = 0;
+  }
+  if (item.status != FinalStatus::none) {
+    row.status = text_of(item.status);
+    row.output = item.output;
+    row.error = item.error;
+    row.owner.clear();
+  }
+  database_->rows[item.id] = row;
+  if (options.contains("parent_run")) {
+    int parent = options["parent_run"].get<int>() - 1;
+    (void)parent;
+    auto parent_id = options.value("parent_id", "");
+    int function_id = options["parent_fid"].get<int>();
+    database_->steps[{parent_id, function_id}] = {function_id, item.name, std::nullopt, std::nullopt, item.id, "portable_json"};
+  }
+  held.insert(index);
+  return {};
+}
+
+OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
+  const auto& id = request.runs[static_cast<std::size_t>(op.run)].id;
+  auto args = op.args.empty() ? nlohmann::json::object() : nlohmann::json::parse(op.args);
+  auto record = [&](const char* name, std::optional<std::string> output, std::optional<std::string> error = std::nullopt, std::string child = "") {
+    database_->steps[{id, op.function_id}] = {op.function_id, name, std::move(output), std::move(error), std::move(child), "portable_json"};
+  };
+  if (op.kind == "sleep" || op.kind == "marker") {
+    auto wake = std::to_string(ms(clock_->now()) + args["ms"].get<std::int64_t>());
+    record("DBOS.sleep", wake);
+    return {OpState::ok, wake, "portable_json"};
+  }
+  if (op.kind == "recv") {
+    auto message = database_->messages.find(id);
+    if (message != database_->messages.end()) {
+      auto text = message->second;
+      database_->messages.erase(message);
+      record("DBOS.recv", text);
+      return {OpState::ok, text, "portable_json"};
+    }
+    if (!args.value("final", false)) return {OpState::wait, std::nullopt, ""};
+    record("DBOS.recv", std::nullopt);
+    return {OpState::none, std::nullopt, ""};
+  }
+  if (op.kind == "get_result") {
+    auto& row = database_->rows[args["id"].get<std::string>()];
+    if (!terminal(row.status) || row.status.empty()) return {OpState::wait, std::nullopt, ""};
+    record("DBOS.getResult", row.output, row.error, args["id"].get<std::string>());
+    return row.error ? OpReply{OpState::error, row.error, ""} : OpReply{OpState::ok, row.output, "portable_json"};
+  }
+  return {OpState::ok, std::nullopt, ""};
+}
+
+ClaimedRun MemoryStore::claimed(const std::string& id, const MemoryRow& row) {
+  ClaimedRun run{.id = id, .token = row.owner, .name = row.name, .class_name = "", .queue = row.queue, .inputs = row.inputs, .serialization = "portable_json",
+                 .attempts = row.attempts, .parent_id = "", .partition = "", .steps = {}};
+  for (auto& [key, step] : database_->steps)
+    if (key.first == id) run.steps.push_back(step);
+  return run;
+}
+
+void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
+  for (const auto& queue : request.queues) {
+    int left = queue.limit;
+    for (auto& [id, row] : database_->rows) {
+      if (left == 0) break;
+      bool known = std::find(request.filter->names.begin(), request.filter->names.end(), row.name) != request.filter->names.end();
+      if (row.status != "ENQUEUED" || row.queue != queue.queue || !known) continue;
+      --left;
+      row.status = "PENDING";
+      row.owner = request.token;
+      row.executor = identity_.executor;
+      ++row.attempts;
+      reply.claimed.push_back(claimed(id, row));
+    }
+  }
+}
+
+}  // namespace dbos::testing

@@ -1,0 +1,152 @@
+// An in-memory system database with a fake clock: the engine's own tests need no server and no waiting.
+// MemoryDatabase holds the rows and may be shared by several executors; MemoryStore is one executor's connection to it, with faults on demand.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "store/store.hpp"
+
+namespace dbos::testing {
+
+using namespace dbos::detail;
+
+class FakeClock {
+ public:
+  MonotonicTime now() const {
+    std::lock_guard lock(mutex_);
+    return now_;
+  }
+  void advance(std::chrono::milliseconds by) {
+    {
+      std::lock_guard lock(mutex_);
+      now_ += by;
+    }
+    for (auto& listener : listeners_) listener();
+  }
+  void on_advance(std::function<void()> listener) { listeners_.push_back(std::move(listener)); }
+
+ private:
+  mutable std::mutex mutex_;
+  MonotonicTime now_{std::chrono::hours(1)};
+  std::vector<std::function<void()>> listeners_;
+};
+
+struct MemoryRow {
+  std::string status;
+  std::string name;
+  std::string queue;
+  std::string owner;
+  std::string creator;
+  std::string inputs;
+  std::string executor;
+  std::int64_t attempts = 0;
+  std::optional<std::string> output = {};
+  std::optional<std::string> error = {};
+  int inserts = 0;
+  int updates = 0;
+};
+
+struct MemoryDatabase {
+  std::mutex mutex;
+  std::map<std::string, MemoryRow> rows;
+  std::map<std::pair<std::string, int>, RecordedStep> steps;
+  std::set<std::string> locked;   // ids whose row another transaction holds
+  std::set<std::string> poison;   // a flush with this id fails with an SQLSTATE that no other try passes
+  std::multimap<std::string, std::string> messages;  // id → message
+
+  MemoryRow row(const std::string& id) {
+    std::lock_guard lock(mutex);
+    auto found = rows.find(id);
+    return found == rows.end() ? MemoryRow{} : found->second;
+  }
+  int count_steps(const std::string& id) {
+    std::lock_guard lock(mutex);
+    int count = 0;
+    for (auto& [key, step] : steps) count += key.first == id ? 1 : 0;
+    return count;
+  }
+  void enqueue(const std::string& id, const std::string& name, const std::string& inputs, const std::string& queue = "_dbos_internal_queue") {
+    std::lock_guard lock(mutex);
+    rows[id] = MemoryRow{.status = "ENQUEUED", .name = name, .queue = queue, .owner = "", .creator = "", .inputs = inputs, .executor = ""};
+  }
+  void cancel(const std::string& id) {
+    std::lock_guard lock(mutex);
+    rows[id].status = "CANCELLED";
+    rows[id].owner.clear();
+  }
+  void requeue(const std::string& id) {
+    std::lock_guard lock(mutex);
+    auto& row = rows[id];
+    row.status = "ENQUEUED";
+    row.owner.clear();
+    if (row.queue.empty()) row.queue = "_dbos_internal_queue";
+  }
+};
+
+enum class Fault { none, reply_lost, never_sent, transient };
+
+class MemoryStore final : public Store {
+ public:
+  MemoryStore(std::shared_ptr<MemoryDatabase> database, std::shared_ptr<FakeClock> clock);
+
+  void open(const Identity& identity, bool migrate, Listener listener) override;
+  int free_lanes() override;
+  void send(std::shared_ptr<const Trip> trip, Done done) override;
+  void poll(MonotonicTime until) override;
+  void wake() noexcept override;
+  MonotonicTime now() const override { return clock_->now(); }
+  void close() noexcept override {}
+
+  // ---- the test's side, any thread
+  // Trips are committed at once but answered only by release(), while held.
+  void hold(bool on);
+  void fail_next(Fault fault);
+  void notify(const std::string& channel, const std::string& payload);
+  // Trips with a flush that were answered.
+  int flushes() const;
+  // A run was in two trips under way at the same time.
+  bool overlapped() const;
+  // Waits until condition() holds after some answered trip; false after 10 s of real time.
+  bool wait_for(const std::function<bool()>& condition);
+  // Flushes that are held back.
+  int flushes_waiting() const;
+  std::set<std::string> end_incarnation;  // heartbeats of these are told that they have ended (guarded by the database's mutex)
+
+ private:
+  struct Pending {
+    std::shared_ptr<const Trip> trip;
+    Done done;
+    bool committed = false;
+    TripReply reply = {};
+  };
+  TripReply commit(const Trip& trip, Fault fault);
+  void flush(const FlushRequest& request, TripReply& reply);
+  RunReply flush_run(const RunItem& item, bool careful, std::set<int>& held, int index);
+  OpReply operate(const FlushRequest& request, const OpItem& op);
+  void claim(const ClaimRequest& request, TripReply& reply);
+  ClaimedRun claimed(const std::string& id, const MemoryRow& row);
+
+  std::shared_ptr<MemoryDatabase> database_;
+  std::shared_ptr<FakeClock> clock_;
+  Identity identity_;
+  Listener listener_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Pending> pending_;
+  std::deque<Notification> notifications_;
+  std::deque<Fault> faults_;
+  std::multiset<std::string> under_way_;
+  bool woken_ = false;
+  bool held_ = false;
+  bool overlapped_ = false;
+  int flushes_ = 0;
+};
+
+}  // namespace dbos::testing
