@@ -12,7 +12,6 @@
 #include <iterator>
 #include <utility>
 
-#include "connection.hpp"
 #include "report.hpp"
 #include "text.hpp"
 
@@ -20,7 +19,7 @@ namespace dbos::cli {
 
 namespace {
 
-Client connect(const Common& common) { return Client({.database = connection_text(common.db), .application = common.application}); }
+Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
 
 void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
 
@@ -50,9 +49,11 @@ std::int64_t time_option(const char* option, const std::string& text) {
   return *time;
 }
 
-Status status_option(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(c)); });
-  Status status = status_from_string(text);
+Status status_option(const std::string& text) {
+  std::string known = text;
+  std::transform(known.begin(), known.end(), known.begin(),
+                 [](unsigned char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(c)); });
+  Status status = status_from_string(known);
   if (status == Status::unknown) {
     throw UsageError("--status '" + text + "' is unknown", {}, {},
                      "one of ENQUEUED, DELAYED, PENDING, SUCCESS, ERROR, CANCELLED, MAX_RECOVERY_ATTEMPTS_EXCEEDED");
@@ -87,7 +88,8 @@ void report_change(Client& client, const Common& common, const char* verb, const
   for (const std::string& id : ids) rows.emplace_back(id, client.status(id));
   if (common.json) {
     nlohmann::json workflows = nlohmann::json::array();
-    for (const auto& [id, info] : rows) workflows.push_back({{"id", id}, {"status", info ? nlohmann::json(to_string(info->status)) : nlohmann::json()}});
+    for (const auto& [id, info] : rows)
+      workflows.push_back({{"id", id}, {"status", info ? nlohmann::json(to_string(info->status)) : nlohmann::json()}});
     print({{"changed", changed}, {"workflows", workflows}});
   } else {
     Table table({"ID", "STATUS"});
@@ -101,10 +103,8 @@ void report_change(Client& client, const Common& common, const char* verb, const
 }  // namespace
 
 void run_init(const Common& common, const InitArguments& arguments) {
-  InitReport report = init_system_database({.database = connection_text(common.db),
-                                            .name = arguments.name,
-                                            .owner = arguments.owner,
-                                            .maintenance_database = arguments.maintenance_database});
+  InitReport report = init_system_database(
+      {.database = common.db, .name = arguments.name, .owner = arguments.owner, .maintenance_database = arguments.maintenance_database});
   if (common.json) {
     print({{"database", report.database},
            {"created_database", report.created_database},
@@ -143,7 +143,8 @@ void run_list(const Common& common, const ListArguments& arguments) {
     std::cerr << "no workflow matches\n";
   } else {
     std::cout << list_text(workflows);
-    if (std::cmp_equal(workflows.size(), arguments.limit)) std::cerr << "(the first " << arguments.limit << "; more with --limit or --offset)\n";
+    if (std::cmp_equal(workflows.size(), arguments.limit))
+      std::cerr << "(the first " << arguments.limit << "; more with --limit or --offset)\n";
   }
 }
 

@@ -55,8 +55,8 @@ struct StartArguments {
 
 struct ChangeArguments {
   std::vector<std::string> ids = {};
-  bool children = false;    // cancel
-  std::string queue = {};   // resume
+  bool children = false;   // cancel
+  std::string queue = {};  // resume
 };
 
 void run_init(const Common& common, const InitArguments& arguments);

@@ -6,9 +6,11 @@
 #include <functional>
 #include <iostream>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "commands.hpp"
-#include "connection.hpp"
+#include "secrets.hpp"
 #include "text.hpp"
 
 namespace {
@@ -104,6 +106,10 @@ int fail(std::string message, const std::string& hint, const std::string& db, in
 // CLI11 has exit codes of its own; help is no failure.
 int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::string& db) {
   if (error.get_exit_code() == 0) return app.exit(error);
+  // CLI11 reports a mistyped verb as a missing one.
+  std::vector<std::string> rest = app.remaining();
+  if (app.get_subcommands().empty() && !rest.empty())
+    return fail("unknown verb '" + rest.front() + "'", "dbos-sys --help lists the verbs", db, 2);
   return fail(error.what(), "dbos-sys --help", db, 2);
 }
 

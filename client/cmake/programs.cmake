@@ -31,13 +31,22 @@ endif()
 
 # ---- unit tests: all link the one main
 find_package(doctest REQUIRED)
-add_library(dbos_test_main OBJECT ${DBOS_ROOT}/test/client/main.cpp)
-target_link_libraries(dbos_test_main PUBLIC doctest::doctest PRIVATE dbos_build_flags)
-target_compile_features(dbos_test_main PUBLIC cxx_std_20)
+file(GLOB DBOS_TEST_HELPERS CONFIGURE_DEPENDS ${DBOS_ROOT}/test/client/*.cpp)
+list(FILTER DBOS_TEST_HELPERS EXCLUDE REGEX "_test\\.cpp$")
+add_library(dbos_test_main STATIC ${DBOS_TEST_HELPERS})
+target_include_directories(dbos_test_main PRIVATE src)
+target_compile_definitions(dbos_test_main PRIVATE DBOS_TEST_ROOT="${DBOS_ROOT}")
+target_link_libraries(dbos_test_main PUBLIC doctest::doctest dbos::client PRIVATE dbos_build_flags Libpq::Libpq)
 dbos_programs(test PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/client/*_test.cpp LIBRARIES dbos_test_main Libpq::Libpq fmt::fmt Boost::context Threads::Threads)
 
 # ---- programs driven by scripts
 dbos_programs(interop PATTERNS ${DBOS_ROOT}/test/interop/*.cpp LIBRARIES fmt::fmt)
 dbos_programs(crash PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/crash/*.cpp LIBRARIES Libpq::Libpq fmt::fmt Threads::Threads)
-dbos_programs(examples PATTERNS ${DBOS_ROOT}/examples/*.cpp ${DBOS_ROOT}/examples/*/*.cpp LIBRARIES Libpq::Libpq fmt::fmt)
+dbos_programs(examples PATTERNS ${DBOS_ROOT}/examples/*/*.cpp EXCLUDE "/examples/ingest/")
+# The main job is one program of several files; libcrypto hashes for it alone.
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+file(GLOB DBOS_INGEST_SOURCES CONFIGURE_DEPENDS ${DBOS_ROOT}/examples/ingest/*.cpp)
+add_executable(examples_ingest ${DBOS_INGEST_SOURCES})
+set_target_properties(examples_ingest PROPERTIES OUTPUT_NAME ingest RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/examples")
+target_link_libraries(examples_ingest PRIVATE dbos::client dbos_build_flags CLI11::CLI11 Libpq::Libpq OpenSSL::Crypto)
 dbos_programs(bench PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/bench/*.cpp LIBRARIES Libpq::Libpq fmt::fmt Threads::Threads)

@@ -111,18 +111,17 @@ bool Engine::send_something() {
     ask_outcomes_ = false;
     if (poll_due) {
       next_poll_ = time + options_.poll_interval;
-      claim_due_ = true;
+      expect_work();
       if (!options_.listen) wake_all_watchers();
       post_ready();
     }
-    if (claim_due_ && !claiming_ && !draining_ && !registry_.empty()) {
+    if (!claiming_ && !draining_ && !registry_.empty()) {
       ClaimRequest claim;
       if (claim_capacity(claim.queues)) {
         claim.token = uuid_v4();
         claim.filter = filter_;
         trip.claim = std::move(claim);
         claiming_ = true;
-        claim_due_ = false;
       }
     }
     beat(trip);
@@ -157,14 +156,15 @@ void Engine::notified(const Notification& notification) {
   std::lock_guard lock(mu_);
   const auto& payload = notification.payload;
   if (notification.channel == "dbos_sys") {
-    if (payload == "work") claim_due_ = true;
+    if (payload == "work") expect_work();
     else if (payload == "done") ask_outcomes_ = true;
   } else if (notification.channel == "dbos_notifications_channel") {
     wake_watchers("m:" + payload);
   } else if (notification.channel == "dbos_workflow_events_channel") {
     wake_watchers("e:" + payload);
   } else if (notification.channel.empty()) {
-    claim_due_ = ask_outcomes_ = true;
+    expect_work();
+    ask_outcomes_ = true;
     wake_all_watchers();
   }
   post_ready();

@@ -34,6 +34,7 @@ struct ServedQueue {
   std::string name;
   int worker_concurrency = 0;
   int running = 0;
+  bool due = true;  // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
 };
 
 struct StartRequest {
@@ -154,7 +155,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void lose(Run& run, std::optional<WorkflowOutcome> outcome);
   void drop(Outbox&& unsent);
   void unload(Run& run);
-  bool claim_capacity(std::vector<QueueLimit>& limits) const;
+  bool claim_capacity(std::vector<QueueLimit>& limits);
+  void expect_work();
 
   // waits.cpp: (mu)
   void unwatch(Run& run);
@@ -194,7 +196,6 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::condition_variable idle_;
   bool io_waits_ = false;
   bool ask_outcomes_ = false;
-  bool claim_due_ = true;
   bool claiming_ = false;
   bool draining_ = false;
   bool quit_ = false;

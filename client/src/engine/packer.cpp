@@ -12,6 +12,7 @@ namespace dbos::detail {
 
 namespace {
 
+constexpr std::string_view kIncarnationEnded = "WF021";
 constexpr std::size_t kRunsPerTrip = 1000;
 constexpr std::size_t kBytesPerTrip = 8 * 1024 * 1024;
 // A PENDING row that nobody here runs for this long is given back: the reply of its claim was lost.
@@ -137,46 +138,46 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   }
   for (const auto& outcome : reply.outcomes) resolve(outcome);
   if (trip.claim) {
-    int asked = 0;
-    for (const auto& queue : trip.claim->queues) asked = std::max(asked, queue.limit);
     std::map<std::string, int> got;
     for (auto& claimed : reply.claimed) {
       ++got[claimed.queue];
       accept(std::move(claimed));
     }
     for (const auto& queue : trip.claim->queues) {
-      if (got[queue.queue] >= queue.limit) claim_due_ = true;
+      if (got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
     }
   }
 }
 
 // What comes back unsent or in doubt goes again, carefully where it may have happened.
 void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripReply& reply) {
-  if (shipment->trip->claim) claim_due_ = true;
+  if (shipment->trip->claim && reply.error != TripError::permanent) expect_work();
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
   if (!shipment->trip->outcomes.empty()) ask_outcomes_ = true;
+  if (reply.error == TripError::permanent && (shipment->parcels.empty() || shipment->trip->claim))
+    log(LogLevel::error, "the database refused a request: " + reply.message + " (" + reply.sqlstate + ")");
   if (shipment->parcels.empty()) {
-    if (reply.error == TripError::permanent) {
-      log(LogLevel::error, "the database refused a request: " + reply.message + " (" + reply.sqlstate + ")");
-      claim_due_ = false;
-    }
+    ended_ = ended_ || reply.sqlstate == kIncarnationEnded;
     return;
   }
-  if (reply.error == TripError::permanent && shipment->parcels.size() == 1) {
-    auto& parcel = shipment->parcels.front();
-    return refuse(parcel, reply.sqlstate, reply.message);
+  // An ended incarnation is this process's matter, and a refused claim the claim's: neither says anything about the runs.
+  if (reply.sqlstate == kIncarnationEnded) ended_ = true;
+  bool blameless = reply.sqlstate == kIncarnationEnded || shipment->trip->claim;
+  if (reply.error == TripError::permanent && !blameless) {
+    if (shipment->parcels.size() > 1) return split(shipment, reply);
+    return refuse(shipment->parcels.front(), reply.sqlstate, reply.message);
   }
-  if (reply.error == TripError::permanent) return split(shipment, reply);
   auto again = std::make_shared<Shipment>();
   again->trip = std::make_shared<Trip>();
   again->trip->flush = shipment->trip->flush;
   bool doubt = reply.error == TripError::in_doubt || reply.error == TripError::transient;
+  bool wait = reply.error == TripError::transient || reply.error == TripError::permanent;
   again->trip->flush->careful = shipment->trip->flush->careful || doubt;
   again->parcels = std::move(shipment->parcels);
   again->op_owner = std::move(shipment->op_owner);
   again->attempt = shipment->attempt + 1;
-  if (reply.error == TripError::transient) again->not_before = now() + back_off(shipment->attempt);
+  if (wait) again->not_before = now() + back_off(shipment->attempt);
   again_.push_back(std::move(again));
 }
 

@@ -359,7 +359,10 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (run.changed) run.changed->notify_all();
   if (run.counted) {
     run.counted = false;
-    if (auto queue = queues_.find(run.queue); queue != queues_.end()) --queue->second.running;
+    if (auto queue = queues_.find(run.queue); queue != queues_.end()) {
+      --queue->second.running;
+      if (queue->second.due) nudge();
+    }
   }
   auto entry = runs_.find(run.id);
   if (entry != runs_.end() && entry->second.get() == &run) {
@@ -370,7 +373,6 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (run.outcome) resolve(*run.outcome);
   else wake_watchers("r:" + run.id);
   if (runs_.empty()) idle_.notify_all();
-  if (claim_due_) nudge();
 }
 
 void Engine::stop_run(Run& run, StopReason reason) {
@@ -450,17 +452,23 @@ void Engine::reload(ClaimedRun&& loaded) {
   ready_.push_back(&run);
 }
 
-bool Engine::claim_capacity(std::vector<QueueLimit>& limits) const {
+// Asks for queues that may hold work and have places free.
+bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
   constexpr int kPerClaim = 500;
   auto stacks = static_cast<int>(std::min<std::size_t>(stacks_.limit() - std::min(stacks_.limit(), stacks_.in_use()), 1 << 20));
-  for (const auto& [name, queue] : queues_) {
+  for (auto& [name, queue] : queues_) {
     int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
     int limit = std::min({places, kPerClaim, stacks});
-    if (limit <= 0) continue;
+    if (!queue.due || limit <= 0) continue;
+    queue.due = false;
     stacks -= limit;
     limits.push_back({name, limit});
   }
   return !limits.empty();
+}
+
+void Engine::expect_work() {
+  for (auto& [name, queue] : queues_) queue.due = true;
 }
 
 }  // namespace dbos::detail

@@ -27,8 +27,7 @@ std::size_t whole_pages(std::size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
-[[noreturn]] void throw_unmappable(std::size_t in_use) {
-  const int error = errno;
+[[noreturn]] void throw_unmappable(std::size_t in_use, int error) {
   throw StackLimit("the kernel maps no further fiber stack after " + std::to_string(in_use) + ": " + std::strerror(error), {}, {},
                    "lower the number of runs that may keep a stack, or raise vm.max_map_count or the memory limit");
 }
@@ -84,8 +83,9 @@ Stack StackPool::acquire() {
   lock.unlock();
   char* bottom = map_stack(guard, bytes_);
   if (bottom != nullptr) return {bottom, bytes_, guard};
+  const int error = errno;
   lock.lock();
-  throw_unmappable(--in_use_);
+  throw_unmappable(--in_use_, error);
 }
 
 void StackPool::release(Stack stack) noexcept {

@@ -203,8 +203,11 @@ bool Connection::wait_for_socket(short events, Deadline deadline) const {
 
 bool Connection::check_idle() {
   if (!alive()) return false;
-  pollfd fd{socket(), POLLIN, 0};
-  return ::poll(&fd, 1, 0) == 0 || read();
+  // The server's last words and the end of the stream are read one after the other.
+  for (pollfd fd{socket(), POLLIN, 0}; ::poll(&fd, 1, 0) != 0;) {
+    if (!read()) return false;
+  }
+  return true;
 }
 
 bool Connection::queue(const char* sql, const Params& params) {
@@ -238,19 +241,20 @@ bool Connection::read() {
 }
 
 Connection::Event Connection::next(Result& result, int& statement) {
-  while (syncing_ && PQisBusy(conn_.get()) == 0) {
+  while (syncing_ && alive() && PQisBusy(conn_.get()) == 0) {
     Result next(PQgetResult(conn_.get()));
+    // libpq 15 makes empty successful results of what it has read when the end of the stream was read behind it.
+    if (!alive()) return Event::lost;
     if (!next) {
       // The end of one statement's results; when none is left, nothing will come.
       if (++current_ <= expected_) continue;
-      return alive() ? Event::nothing : Event::lost;
+      return Event::nothing;
     }
     if (next.status() == PGRES_PIPELINE_SYNC) {
       syncing_ = false;
       expected_ = 0;
       return Event::synced;
     }
-    if (!alive() && next.error().sqlstate.empty()) return Event::lost;
     statement = current_;
     result = std::move(next);
     return Event::result;
@@ -265,22 +269,25 @@ std::optional<Connection::Notification> Connection::notification() {
 }
 
 std::vector<Result> Connection::finish_transaction() {
+  sync();
+  return await_results();
+}
+
+std::vector<Result> Connection::await_results() {
   std::vector<Result> results(static_cast<std::size_t>(expected_));
-  int statements = expected_;
-  if (!sync()) throw InDoubt("the connection was lost: " + failure().message);
   for (;;) {
     Result result;
     int statement = 0;
     switch (next(result, statement)) {
       case Event::result:
-        // Of two results of one statement the first counts: a lost connection adds another.
-        if (statement < statements && !results[static_cast<std::size_t>(statement)]) results[static_cast<std::size_t>(statement)] = std::move(result);
+        // The first result counts: the loss of the connection adds another.
+        if (auto& slot = results.at(static_cast<std::size_t>(statement)); !slot) slot = std::move(result);
         break;
       case Event::synced: return results;
-      case Event::lost: throw InDoubt("the connection was lost: " + failure().message);
+      case Event::lost: throw InDoubt("the connection to the database was lost: " + failure().message);
       case Event::nothing:
-        if (unsent_ && !flush()) throw InDoubt("the connection was lost: " + failure().message);
         wait_for_socket(static_cast<short>(POLLIN | (unsent_ ? POLLOUT : 0)), Deadline::max());
+        if (unsent_) flush();
         read();
     }
   }

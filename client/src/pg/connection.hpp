@@ -60,6 +60,8 @@ class Connection {
   bool alive() const noexcept { return PQstatus(conn_.get()) == CONNECTION_OK; }
   // False when an idle connection was closed by the server; reads what has arrived.
   bool check_idle();
+  // Between transactions, with nothing under way.
+  bool reusable() const noexcept { return alive() && !syncing_ && expected_ == 0 && PQtransactionStatus(conn_.get()) == PQTRANS_IDLE; }
 
   // Adds a statement, or the end of the transaction, to what is sent by flush(). False: the connection is gone.
   bool queue(const char* sql, const Params& params);
@@ -68,14 +70,16 @@ class Connection {
   // False: the connection is gone. unsent() tells whether to wait until the socket takes more.
   bool flush();
   bool unsent() const noexcept { return unsent_; }
-  // Reads what the socket has. False: the connection is gone; results that came before it are still given by next().
+  // Reads what the socket has. False: the connection is gone, with all results that next() has not given.
   bool read();
   // statement: index in the transaction since the last sync.
   Event next(Result& result, int& statement);
   std::optional<Notification> notification();
 
-  // Queues of statements are sent, and their results awaited, without a bound but the connection's own. Throws ConnectionError when nothing
-  // was sent, InDoubt when the connection is lost after that; errors of statements are results.
+  // Waits for the results of the statements before sync(), without a bound but the connection's own; one per statement, their errors
+  // included. Throws InDoubt when the connection is lost.
+  std::vector<Result> await_results();
+  // sync() and await_results().
   std::vector<Result> finish_transaction();
 
   // Why the connection failed: one line, no password. sqlstate where the server gave one.

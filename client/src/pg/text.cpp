@@ -55,8 +55,9 @@ void mask_assignment(std::string& text, std::string_view key) {
     if (at >= text.size() || text[at] != '=') continue;
     ++at;
     while (at < text.size() && text[at] == ' ') ++at;
-    std::size_t end = at < text.size() && text[at] == '\'' ? text.find('\'', at + 1) : text.find_first_of(" &\"", at);
-    if (end == std::string::npos) end = text.size();
+    bool quoted = at < text.size() && text[at] == '\'';
+    std::size_t end = quoted ? text.find('\'', at + 1) : text.find_first_of(" &\"", at);
+    end = end == std::string::npos ? text.size() : quoted ? end + 1 : end;
     text.replace(at, end - at, "***");
   }
 }
@@ -115,10 +116,12 @@ std::string mask_passwords(std::string_view text, std::string_view known_passwor
 
 std::string mask_quoted(std::string_view text) {
   std::string masked(text);
+  // These quote a keyword.
+  if (text.starts_with("invalid connection option") || text.starts_with("invalid URI query parameter")) return mask_passwords(masked);
   for (auto open = masked.find('"'); open != std::string::npos;) {
     auto close = masked.find('"', open + 1);
     if (close == std::string::npos) break;
-    if (masked.substr(open, close - open).find_first_of(":@=/ ") != std::string::npos && close - open > 2) {
+    if (close - open > 2) {
       masked.replace(open + 1, close - open - 1, "***");
       close = open + 4;
     }

@@ -24,7 +24,7 @@ std::string one_line(std::string_view text);
 
 // What stands for passwords becomes ***: user:secret@ and password=secret.
 std::string mask_passwords(std::string_view text, std::string_view known_password = {});
-// As mask_passwords, for complaints about a string that could not be parsed: whatever is quoted there and looks like a connection goes.
+// As mask_passwords, for complaints about a string that could not be parsed: whatever is quoted there goes, but for keywords.
 std::string mask_quoted(std::string_view text);
 
 }  // namespace dbos::detail::pg

@@ -97,7 +97,7 @@ VersionFit compare_versions(const std::string& extension, const std::string& cli
 
 void check_extension(pg::Connection& connection, bool tables) {
   static constexpr const char* kExtension =
-      "SELECT pg_catalog.current_database()::text, (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'dbos_sys')";
+      "SELECT pg_catalog.current_database()::pg_catalog.text, (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'dbos_sys')";
   auto row = transact(connection, kExtension, {}, "connect");
   std::string database = row.text(0, 0);
   if (row.is_null(0, 1)) throw ConnectionError("extension dbos_sys is not installed in database \"" + database + "\"", "WF002", {}, kCreate);
@@ -109,7 +109,7 @@ void check_extension(pg::Connection& connection, bool tables) {
   }
   if (fit == VersionFit::newer) throw Error(both + "too new for this client (" + kClientVersion + ")", "WF004", {}, "build the program with the client library of that version");
   if (!tables) return;
-  auto schema = transact(connection, "SELECT dbos_sys.schema_version()::int8, dbos_sys.upstream_version()::int8, pg_catalog.to_regclass('dbos_ops.executors') IS NOT NULL", {}, "connect");
+  auto schema = transact(connection, "SELECT dbos_sys.schema_version()::pg_catalog.int8, dbos_sys.upstream_version()::pg_catalog.int8, pg_catalog.to_regclass('dbos_ops.executors') IS NOT NULL", {}, "connect");
   if (schema.is_null(0, 0) || !schema.boolean(0, 2)) {
     throw ConnectionError("database \"" + database + "\" has the extension dbos_sys, but not its tables", "WF002", {}, "SELECT dbos_sys.install();");
   }

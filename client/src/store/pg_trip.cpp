@@ -12,12 +12,11 @@ namespace {
 
 const std::string kFlush = std::string("SELECT ") + kFlushColumns +
                            " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
-                           "$23, $24, $25, $26) AS f";
+                           "$23, $24, $25) AS f";
 const std::string kClaim = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
-constexpr const char* kHeartbeat =
-    "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, pg_catalog.make_interval(secs => $2::int8 / 1000.0), $3, $4, $5) AS h";
+constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, $2::pg_catalog.interval, $3, $4, $5) AS h";
 constexpr const char* kHeld = "SELECT h.id, h.token FROM dbos_sys.held($1, $2, $3) AS h";
 constexpr const char* kGiveBack = "SELECT dbos_sys.give_back($1, $2)";
 constexpr const char* kMaintain = "SELECT 1 FROM dbos_sys.maintain()";
@@ -157,7 +156,8 @@ bool TripWriter::encode(const Trip& trip) {
 
 bool TripWriter::queue_flush(pg::Connection& connection, const FlushRequest& flush, const Identity& identity) {
   pg::Params params;
-  params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).boolean(flush.careful);
+  params.text_or_null(identity.application).text_or_null(identity.executor).text_or_null(identity.incarnation).text_or_null(identity.version);
+  params.boolean(flush.careful);
   for (auto* array : {&runs_.id, &runs_.token, &runs_.is_new, &runs_.name, &runs_.inputs, &runs_.options, &runs_.status, &runs_.output, &runs_.error,
                       &steps_.run, &steps_.function_id, &steps_.name, &steps_.output, &steps_.error, &steps_.started, &steps_.completed, &ops_.run,
                       &ops_.function_id, &ops_.kind, &ops_.args}) {
@@ -176,7 +176,8 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
     case Part::load: return connection.queue(kLoad.c_str(), params.array(load_ids_).array(load_tokens_));
     case Part::outcomes: return connection.queue(kOutcomes.c_str(), params.array(outcome_ids_));
     case Part::heartbeat:
-      params.text(identity.executor).int8(identity.lease.count()).text(identity.application).text(identity.incarnation).text(identity.version);
+      lease_ = std::to_string(identity.lease.count()) + " milliseconds";
+      params.text(identity.executor).text(lease_).text(identity.application).text(identity.incarnation).text(identity.version);
       return connection.queue(kHeartbeat, params);
     case Part::held: return connection.queue(kHeld, params.text(identity.application).text(identity.executor).text(identity.incarnation));
     case Part::give_back: return connection.queue(kGiveBack, params.array(back_ids_).array(back_tokens_));

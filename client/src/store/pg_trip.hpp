@@ -18,7 +18,7 @@ class TripWriter {
  public:
   enum class Queued : char { sent, refused, gone };
 
-  // Queues the trip's statements and the end of the transaction. refused: a text of the trip cannot be sent (see refusal()), nothing was
+  // Queues the trip's statements and the end of the transaction. An empty identity (a client that only enqueues) goes as NULLs. refused: a text of the trip cannot be sent (see refusal()), nothing was
   // queued; gone: the connection is lost before anything could have been committed.
   Queued write(pg::Connection& connection, const Trip& trip, const Identity& identity, std::vector<Part>& parts);
   const std::string& refusal() const noexcept { return refusal_; }
@@ -52,6 +52,7 @@ class TripWriter {
   pg::ArrayBuffer queues_ = texts(), limits_ = ints();
   pg::ArrayBuffer names_ = texts(), classes_ = texts(), attempts_ = ints();
   std::shared_ptr<const ClaimFilter> filter_;  // what names_, classes_ and attempts_ hold
+  std::string lease_;
   std::string refusal_;
 };
 

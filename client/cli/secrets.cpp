@@ -1,4 +1,4 @@
-#include "connection.hpp"
+#include "secrets.hpp"
 
 #include <cstdlib>
 #include <regex>
@@ -8,7 +8,7 @@ namespace dbos::cli {
 
 namespace {
 
-constexpr const char* kMask = "********";
+constexpr const char* kMask = "***";
 
 // Userinfo ends at the last '@' before the path, so that a password with '@' in it is covered whole.
 const std::regex& uri_password() {
@@ -49,23 +49,13 @@ std::vector<std::string> secrets(const std::string& db) {
 
 }  // namespace
 
-std::string connection_text(const std::string& db) {
-  if (db.empty() || db.find('=') != std::string::npos || db.find("://") != std::string::npos) return db;
-  std::string quoted;
-  for (char c : db) {
-    if (c == '\'' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return "dbname='" + quoted + "'";
-}
-
 std::string without_passwords(std::string text, const std::string& db) {
   text = std::regex_replace(text, uri_password(), std::string("$1") + kMask + "$3");
   text = std::regex_replace(text, key_password(), std::string("$1") + kMask);
   for (const std::string& secret : secrets(db)) {
     // A secret of one or two characters would blank out half the message.
     if (secret.size() < 3) continue;
-    for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 8)) text.replace(at, secret.size(), kMask);
+    for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) text.replace(at, secret.size(), kMask);
   }
   return text;
 }

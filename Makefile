@@ -1,0 +1,105 @@
+# dbos_sys: the one entry for people. `make help` lists the targets.
+# PGXS is used in extension/Makefile only, CMake in client/ only.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := all
+
+PG_MAJOR ?= 15
+PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_MAJOR)/bin/pg_config) pg_config)
+export PG_MAJOR PG_CONFIG
+
+VERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" extension/dbos_sys.control)
+JOBS ?= 2
+PREFIX ?= /usr/local
+# More for the first `cmake`, for example CMAKE_FLAGS=-DDBOS_SANITIZE=thread with BUILD=build/thread.
+CMAKE_FLAGS ?=
+BUILD ?= build/client
+# The folder whose files the demo works through.
+DIR ?= /usr/share/doc
+# The database that `make psql` opens.
+DB ?= dbos_sys
+# The suites that `make check` runs: all unless named.
+SUITE ?=
+
+.PHONY: all
+all: extension client ## build the extension and the client
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---- for people
+.PHONY: demo server psql stop
+demo: ## set up everything and run the main job on real files (DIR=/usr/share/doc)
+	@scripts/bootstrap
+	@$(MAKE) --no-print-directory extension client TARGETS='dbos-sys examples_ingest'
+	@scripts/demo $(call quote,$(DIR))
+
+server: extension ## start the private server, print its URIs
+	@scripts/server
+
+psql: ## open psql on the private server (DB=dbos_sys)
+	@scripts/cluster psql dev -d $(call quote,$(DB))
+
+stop: ## stop the private server
+	@if scripts/cluster running dev; then scripts/cluster stop dev; fi
+	@scripts/cluster reap
+
+# ---- build
+# $(call quote,text): one word for the shell.
+quote = '$(subst ','\'',$(1))'
+
+.PHONY: packages extension client
+packages:
+	@scripts/bootstrap --check || { echo 'Run scripts/bootstrap first.' >&2; exit 1; }
+
+extension: packages ## build the extension (V=1 shows the commands)
+	@mkdir -p build
+	@flock build/.extension.lock $(MAKE) $(if $(V),,-s) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG)
+
+# TARGETS narrows what is built, as the demo does.
+client: packages ## build the C++ client, dbos-sys, tests and examples into build/client
+	@mkdir -p $(BUILD)
+	@exec 9>$(BUILD)/.lock; flock 9; \
+	unset MAKEFLAGS MAKELEVEL; \
+	[[ -f $(BUILD)/CMakeCache.txt ]] || cmake -S client -B $(BUILD) $(CMAKE_FLAGS) 9>&-; \
+	cmake --build $(BUILD) -j$(JOBS) $(if $(TARGETS),--target $(TARGETS)) 9>&-
+
+.PHONY: install
+install: all ## install the extension into PG_CONFIG's PostgreSQL, the client into PREFIX
+	@$(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG) install
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+# ---- tests
+.PHONY: check installcheck lint format bench prove
+check: ## run all tests on private servers (SUITE='regress isolation' for some)
+	@scripts/bootstrap test
+	@$(MAKE) --no-print-directory extension client
+	@scripts/run-tests $(SUITE)
+
+installcheck: ## run the SQL tests on the installed extension of a running server (PGHOST, PGPORT)
+	@$(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG) installcheck
+
+lint: ## check format, sizes, directions of calls and includes, clang-tidy
+	@scripts/lint
+
+format: ## format the C++ sources
+	@scripts/cpp-files | xargs -0 clang-format-14 -i
+
+bench: all ## measure beside the official TypeScript SDK
+	@scripts/bootstrap test
+	@bench/run
+
+prove: ## set up from nothing in a fresh Debian 12 root (needs root and debootstrap)
+	@scripts/prove-bootstrap
+
+# ---- release, clean
+.PHONY: dist clean
+dist: ## pack build/dbos_sys-VERSION.{tar.gz,zip} from the last commit
+	@scripts/dist $(VERSION)
+
+clean: ## remove everything built, the private servers and their data
+	@if [[ -d build || -d $$(scripts/cluster folder) ]]; then scripts/cluster destroy all; fi
+	@rm -rf build
+	@rm -f extension/src/*.o extension/*.so extension/dbos_sys--*.sql extension/.built-for

@@ -1,0 +1,156 @@
+// Creates a system database: the one place that makes databases and extensions. See dbos/admin.hpp.
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dbos/admin.hpp"
+#include "dbos/error.hpp"
+#include "pg/connection.hpp"
+
+namespace dbos {
+
+namespace {
+
+using detail::pg::Connection;
+using detail::pg::Params;
+using detail::pg::Result;
+using detail::pg::ServerError;
+using detail::pg::Target;
+
+std::string quoted(std::string_view text, char quote) {
+  std::string out(1, quote);
+  for (char c : text) {
+    if (c == quote || (quote == '\'' && c == '\\')) out += quote == '\'' ? '\\' : quote;
+    out += c;
+  }
+  return out + quote;
+}
+std::string identifier(std::string_view name) { return quoted(name, '"'); }
+
+bool is_connection_string(const std::string& text) { return text.find('=') != std::string::npos || text.find("://") != std::string::npos; }
+
+// The same connection to another database of the server. Strings that cannot be parsed stay, for connect() to complain about.
+std::string with_name(const std::string& database, const std::string& name) {
+  std::string out = "dbname=" + quoted(name, '\'');
+  if (!is_connection_string(database)) return out;
+  std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfoParse(database.c_str(), nullptr), PQconninfoFree);
+  if (!options) return database;
+  for (const auto* option = options.get(); option->keyword; option++) {
+    std::string_view key = option->keyword;
+    if (option->val && *option->val && key != "dbname") out += " " + std::string(key) + "=" + quoted(option->val, '\'');
+  }
+  return out;
+}
+
+// What libpq takes for the database's name after services, PG* variables and its own defaults.
+std::string resolved_name(const std::string& database) {
+  const char* keys[] = {"dbname", nullptr};
+  const char* values[] = {database.c_str(), nullptr};
+  std::unique_ptr<PGconn, void (*)(PGconn*)> connection(PQconnectStartParams(database.empty() ? keys + 1 : keys, values, 1), PQfinish);
+  const char* name = connection ? PQdb(connection.get()) : nullptr;
+  return name ? name : "";
+}
+
+[[noreturn]] void fail(const ServerError& error, const std::string& what, std::string hint) {
+  std::string message = what + ": " + error.message;
+  if (!error.detail.empty()) message += " (" + error.detail + ")";
+  throw Error(message, error.sqlstate, {}, error.hint.empty() ? std::move(hint) : error.hint);
+}
+
+// One statement as one transaction: CREATE DATABASE may not share one.
+Result run(Connection& connection, const std::string& sql, const Params& params = {}) {
+  if (!connection.queue(sql.c_str(), params)) throw ConnectionError(connection.failure().message);
+  return std::move(connection.finish_transaction().at(0));
+}
+
+Result ask(Connection& connection, const std::string& sql, const Params& params, const std::string& what) {
+  Result result = run(connection, sql, params);
+  if (!result.ok()) fail(result.error(), what, {});
+  return result;
+}
+
+std::string hint_for_database(const ServerError& error, const InitOptions& options) {
+  if (error.sqlstate == "42501") return "the role needs CREATEDB, and to be a member of the owner; or run this as a superuser";
+  if (error.sqlstate == "42704" && !options.owner.empty()) return "CREATE ROLE " + identifier(options.owner) + " LOGIN;";
+  return {};
+}
+
+// False when another session has just made it.
+bool create_database(const InitOptions& options, const std::string& name) {
+  auto maintenance =
+      Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
+  std::string sql =
+      "CREATE DATABASE " + identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
+  if (!options.owner.empty()) sql += " OWNER " + identifier(options.owner);
+  Result result = run(maintenance, sql);
+  if (result.ok()) return true;
+  ServerError error = result.error();
+  bool raced = error.sqlstate == "42P04" || error.sqlstate == "23505";
+  if (!raced) fail(error, "cannot create database " + identifier(name), hint_for_database(error, options));
+  return false;
+}
+
+std::string hint_for_extension(const ServerError& error) {
+  if (error.sqlstate == "42501") return "a superuser has to run this, or CREATE EXTENSION dbos_sys; in this database before you do";
+  if (error.sqlstate == "0A000" || error.sqlstate == "58P01")
+    return "install the extension's files on the server: make install in its sources";
+  return {};
+}
+
+std::string extension_version(Connection& connection) {
+  Result found = ask(connection, "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'dbos_sys'", {},
+                     "cannot look for the extension");
+  return found.rows() == 0 ? std::string() : found.text(0, 0);
+}
+
+bool create_extension(Connection& connection) {
+  if (!extension_version(connection).empty()) return false;
+  Result result = run(connection, "CREATE EXTENSION dbos_sys");
+  if (result.ok()) return true;
+  ServerError error = result.error();
+  bool raced = error.sqlstate == "42710" || error.sqlstate == "23505";
+  if (!raced) fail(error, "cannot create extension dbos_sys", hint_for_extension(error));
+  return false;
+}
+
+std::string install_tables(Connection& connection, const std::string& owner) {
+  Params params;
+  params.text_or_null(owner);
+  Result result = run(connection, "SELECT dbos_sys.install($1::pg_catalog.text::pg_catalog.name)", params);
+  if (!result.ok()) fail(result.error(), "cannot make the tables", {});
+  return result.text(0, 0);
+}
+
+}  // namespace
+
+InitReport init_system_database(const InitOptions& options) {
+  Target target{options.database, "dbos-sys init", options.connect_timeout};
+  detail::pg::check_target(target);
+  if (!options.name.empty()) target.database = with_name(options.database, options.name);
+  InitReport report;
+  auto connect = [&] {
+    try {
+      return Connection::connect(target);
+    } catch (const ConnectionError& error) {
+      if (error.sqlstate() != "3D000") throw;
+    }
+    report.created_database = create_database(options, options.name.empty() ? resolved_name(options.database) : options.name);
+    return Connection::connect(target);
+  };
+  Connection connection = connect();
+  report.created_extension = create_extension(connection);
+  report.tables = install_tables(connection, options.owner);
+  report.extension_version = extension_version(connection);
+  Result facts = ask(connection,
+                     "SELECT d.datname::pg_catalog.text, d.datcollate::pg_catalog.text FROM pg_catalog.pg_database AS d WHERE d.datname = "
+                     "current_database()",
+                     {}, "cannot read the database's facts");
+  report.database = facts.text(0, 0);
+  report.collation = facts.text(0, 1);
+  return report;
+}
+
+}  // namespace dbos

@@ -1,0 +1,250 @@
+// ClientStore on PostgreSQL. With pg_trip.cpp the only place that names SQL functions.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "codec/object_text.hpp"
+#include "pg/backoff.hpp"
+#include "pg/sqlstate.hpp"
+#include "store/client_store.hpp"
+#include "store/pg_hub.hpp"
+#include "store/pg_pool.hpp"
+#include "store/pg_rows.hpp"
+#include "store/pg_session.hpp"
+#include "store/pg_trip.hpp"
+
+namespace dbos::detail {
+
+namespace {
+
+using Repeat = PgPool::Repeat;
+
+// Not `dbos_sys/…`: those are the sessions that keep an executor alive.
+constexpr const char* kSessionName = "dbos_sys client";
+
+const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
+#define DBOS_WORKFLOW_COLUMNS                                                                                                        \
+  "SELECT w.workflow_uuid, w.status, w.name, w.class_name, w.application_name, w.application_version, w.executor_id, w.queue_name, " \
+  "w.queue_partition_key, w.deduplication_id, w.parent_workflow_id, w.forked_from, w.authenticated_user, "                           \
+  "w.attributes::pg_catalog.text, w.serialization, w.priority, w.recovery_attempts, w.created_at, w.started_at_epoch_ms, "           \
+  "w.updated_at, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms, w.workflow_deadline_epoch_ms, w.inputs, w.output, "  \
+  "w.error FROM "
+constexpr const char* kStatus = DBOS_WORKFLOW_COLUMNS "dbos_sys.status($1) AS w WHERE w.workflow_uuid IS NOT NULL";
+constexpr const char* kList = DBOS_WORKFLOW_COLUMNS "dbos_sys.list($1) AS w";
+#undef DBOS_WORKFLOW_COLUMNS
+constexpr const char* kSteps =
+    "SELECT s.function_id, s.function_name, s.child_workflow_id, s.serialization, s.started_at_epoch_ms, s.completed_at_epoch_ms, "
+    "s.output, s.error FROM dbos_sys.steps($1) AS s";
+constexpr const char* kCancel = "SELECT dbos_sys.cancel($1, $2)";
+constexpr const char* kResume = "SELECT dbos_sys.resume($1, $2)";
+constexpr const char* kSend = "SELECT 1 FROM dbos_sys.send($1, $2::pg_catalog.json, $3, $4)";
+constexpr const char* kEvent = "SELECT e.value FROM dbos_sys.get_event($1, $2) AS e";
+constexpr const char* kRegisterQueue = "SELECT 1 FROM dbos_sys.register_queue($1, $2)";
+constexpr const char* kInstall = "SELECT dbos_sys.install()::pg_catalog.text";
+
+WorkflowInfo read_info(const pg::Result& rows, int row) {
+  WorkflowInfo info;
+  int column = 0;
+  info.id = rows.text(row, column++);
+  info.status = status_from_string(rows.text(row, column++));
+  for (auto* text : {&info.name, &info.class_name, &info.application, &info.version, &info.executor_id, &info.queue, &info.partition, &info.deduplication_id,
+                     &info.parent_id, &info.forked_from, &info.authenticated_user, &info.attributes_json, &info.serialization}) {
+    *text = rows.text(row, column++);
+  }
+  info.priority = rows.int4(row, column++);
+  for (auto* number : {&info.attempts, &info.created_at, &info.started_at, &info.updated_at, &info.completed_at, &info.delay_until, &info.timeout_ms, &info.deadline}) {
+    *number = rows.int8(row, column++);
+  }
+  for (auto* payload : {&info.inputs, &info.output, &info.error}) *payload = rows.text_or_null(row, column++);
+  return info;
+}
+
+StepInfo read_step(const pg::Result& rows, int row) {
+  return {.function_id = rows.int4(row, 0),
+          .name = rows.text(row, 1),
+          .child_id = rows.text(row, 2),
+          .serialization = rows.text(row, 3),
+          .started_at = rows.int8(row, 4),
+          .completed_at = rows.int8(row, 5),
+          .output = rows.text_or_null(row, 6),
+          .error = rows.text_or_null(row, 7)};
+}
+
+pg::ArrayBuffer text_array(const std::vector<std::string>& texts) {
+  pg::ArrayBuffer array(pg::kTextArray, pg::kText);
+  for (const auto& text : texts) array.add_text(text);
+  return array;
+}
+
+// A message's key when the caller gave none, so that a message whose reply was lost can be sent again. Keys of one process ascend, because
+// messages of the same millisecond are received in the order of their keys.
+std::string fresh_key() {
+  static const std::uint64_t kProcess = (std::uint64_t{std::random_device()()} << 32) | std::random_device()();
+  static std::atomic<std::uint64_t> counter{0};
+  auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  char text[64];
+  std::snprintf(text, sizeof text, "%012llx-%010llx-%016llx", static_cast<unsigned long long>(now), static_cast<unsigned long long>(++counter),
+                static_cast<unsigned long long>(kProcess));
+  return text;
+}
+
+PgHub::Deadline deadline_of(std::optional<Milliseconds> timeout) {
+  if (!timeout) return std::nullopt;
+  return std::chrono::steady_clock::now() + std::min(*timeout, Milliseconds(std::chrono::hours(24 * 3650)));
+}
+
+}  // namespace
+
+struct ClientStore::Impl {
+  explicit Impl(const ClientOptions& given)
+      : options(given), pool(pg::Target{given.database, kSessionName, given.connect_timeout}), hub(pool.target(), given.listen) {}
+
+  const ClientOptions options;
+  PgPool pool;
+  PgHub hub;
+
+  TripReply flush_once(const Trip& trip);
+  std::vector<RunReply> enqueue(const std::vector<RunItem>& runs);
+};
+
+// The replies, or the error of a transaction that was rolled back. Throws InDoubt when the connection is lost, ConnectionError before that.
+TripReply ClientStore::Impl::flush_once(const Trip& trip) {
+  TripWriter writer;
+  std::vector<Part> parts;
+  Identity nobody;
+  nobody.application = options.application;
+  auto connection = pool.acquire();
+  switch (writer.write(*connection, trip, nobody, parts)) {
+    case TripWriter::Queued::refused: throw UsageError(writer.refusal(), "22021", {}, "texts have to be UTF-8 without NUL");
+    case TripWriter::Queued::gone: throw InDoubt((*connection).failure().message);
+    case TripWriter::Queued::sent: break;
+  }
+  auto results = (*connection).await_results();
+  TripReply reply;
+  if (const auto* failed = first_error(results)) {
+    auto part = parts[static_cast<std::size_t>(failed - results.data())];
+    read_error(part, failed->error(), reply);
+    roll_back(*connection);
+    if (reply.error == TripError::permanent) throw_server_error(failed->error());
+    return reply;
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) read_part(parts[i], results[i], trip, reply);
+  return reply;
+}
+
+std::vector<RunReply> ClientStore::Impl::enqueue(const std::vector<RunItem>& runs) {
+  constexpr int kTries = 10;
+  Trip trip;
+  trip.flush.emplace().runs = runs;
+  pg::Backoff backoff(Milliseconds(10), Milliseconds(2000), std::random_device()());
+  bool in_doubt = false;
+  for (int left = kTries - 1;; --left) {
+    try {
+      auto reply = flush_once(trip);
+      bool busy = std::any_of(reply.runs.begin(), reply.runs.end(), [](const auto& run) { return run.state == RunState::busy; });
+      if (reply.error == TripError::none && !busy) return std::move(reply.runs);
+      if (left == 0) throw_server_error({reply.sqlstate.empty() ? "40001" : reply.sqlstate, busy ? "a workflow of this id is being changed" : reply.message, {}, reply.hint});
+    } catch (const InDoubt& e) {
+      in_doubt = true;
+      if (left == 0) throw;
+    } catch (const ConnectionError& e) {
+      // What was in doubt before stays so.
+      if (!in_doubt) throw;
+      if (left == 0) throw InDoubt(e.what(), e.sqlstate(), runs.size() == 1 ? runs.front().id : "", "enqueue again under the same ids");
+    }
+    trip.flush->careful = true;
+    std::this_thread::sleep_for(backoff.next());
+  }
+}
+
+ClientStore::ClientStore(const ClientOptions& options) : impl_(std::make_unique<Impl>(options)) {
+  if (options.connect_timeout.count() <= 0) throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
+}
+ClientStore::~ClientStore() = default;
+
+std::vector<RunReply> ClientStore::enqueue(const std::vector<RunItem>& runs) {
+  if (runs.empty()) return {};
+  return impl_->enqueue(runs);
+}
+
+std::optional<WorkflowOutcome> ClientStore::wait_outcome(const std::string& id, std::optional<Milliseconds> timeout, bool must_exist) {
+  auto deadline = deadline_of(timeout);
+  auto ids = text_array({id});
+  std::vector<WorkflowOutcome> outcomes;
+  read_outcomes(impl_->pool.run(Repeat::read, kOutcomes.c_str(), pg::Params().array(ids), "result", id), outcomes);
+  std::optional<WorkflowOutcome> outcome;
+  if (!outcomes.empty()) outcome = std::move(outcomes.front());
+  if (!outcome || (outcome->status.empty() && !must_exist)) outcome = impl_->hub.wait_outcome(id, must_exist, deadline);
+  if (outcome && outcome->status.empty()) throw NotFound("no workflow has the id " + id, "WF010", id);
+  return outcome;
+}
+
+std::optional<WorkflowInfo> ClientStore::status(const std::string& id) {
+  auto rows = impl_->pool.run(Repeat::read, kStatus, pg::Params().text(id), "status", id);
+  if (rows.rows() == 0) return std::nullopt;
+  return read_info(rows, 0);
+}
+
+std::vector<WorkflowInfo> ClientStore::list(const std::string& filter_json) {
+  auto rows = impl_->pool.run(Repeat::read, kList, pg::Params().jsonb(filter_json.empty() ? "{}" : filter_json), "list");
+  std::vector<WorkflowInfo> list;
+  list.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) list.push_back(read_info(rows, row));
+  return list;
+}
+
+std::vector<StepInfo> ClientStore::steps(const std::string& id) {
+  auto rows = impl_->pool.run(Repeat::read, kSteps, pg::Params().text(id), "steps", id);
+  std::vector<StepInfo> steps;
+  steps.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) steps.push_back(read_step(rows, row));
+  return steps;
+}
+
+int ClientStore::cancel(const std::vector<std::string>& ids, bool children) {
+  auto array = text_array(ids);
+  return impl_->pool.run(Repeat::write, kCancel, pg::Params().array(array).boolean(children), "cancel", ids.size() == 1 ? ids.front() : "").int4(0, 0);
+}
+
+int ClientStore::resume(const std::vector<std::string>& ids, const std::string& queue) {
+  auto array = text_array(ids);
+  return impl_->pool.run(Repeat::write, kResume, pg::Params().array(array).text_or_null(queue), "resume", ids.size() == 1 ? ids.front() : "").int4(0, 0);
+}
+
+void ClientStore::send(const std::string& destination, const std::string& topic, const std::string& message_json, const std::string& key) {
+  std::string unique = key.empty() ? fresh_key() : key;
+  // With a key, sending it twice is sending it once.
+  impl_->pool.run(Repeat::read, kSend, pg::Params().text(destination).text(message_json).text_or_null(topic).text(unique), "send", destination);
+}
+
+std::optional<std::string> ClientStore::get_event(const std::string& id, const std::string& key, Milliseconds timeout) {
+  auto deadline = deadline_of(timeout);
+  auto rows = impl_->pool.run(Repeat::read, kEvent, pg::Params().text(id).text(key), "get_event", id);
+  if (rows.rows() > 0) return rows.text(0, 0);
+  return impl_->hub.wait_event(id, key, deadline);
+}
+
+void ClientStore::register_queue(const std::string& name, const QueueOptions& options) {
+  ObjectText settings;
+  // 0 = no limit = absent.
+  if (options.worker_concurrency != 0) settings.number("worker_concurrency", options.worker_concurrency);
+  if (options.concurrency != 0) settings.number("concurrency", options.concurrency);
+  if (options.rate_limit != 0) settings.number("rate_limit_max", options.rate_limit);
+  auto period = options.rate_period.count();
+  if (period != 0) settings.json("rate_limit_period_sec", (period < 0 ? "-" : "") + std::to_string(std::abs(period) / 1000) + "." + std::to_string(1000 + std::abs(period) % 1000).substr(1));
+  if (!impl_->options.application.empty()) settings.text("application_name", impl_->options.application);
+  // A second registration of the same settings changes nothing.
+  impl_->pool.run(Repeat::read, kRegisterQueue, pg::Params().text(name).jsonb(settings.str_or_empty_object()), "register_queue");
+}
+
+void ClientStore::check_version() {
+  auto connection = impl_->pool.acquire();
+  check_extension(*connection, true);
+}
+
+std::string ClientStore::install() { return impl_->pool.run(Repeat::read, kInstall, {}, "install").text(0, 0); }
+
+}  // namespace dbos::detail

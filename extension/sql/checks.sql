@@ -1,0 +1,132 @@
+-- Argument checks: each raises WF001 (what, which value, what is allowed) or returns.
+
+-- A value as a message may show it.
+CREATE OR REPLACE FUNCTION dbos_sys.shown(p_value text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN p_value IS NULL THEN 'NULL' WHEN length(p_value) > 60 THEN '"' || left(p_value, 60) || '…"' ELSE '"' || p_value || '"' END;
+END;
+$$;
+
+-- `p_what` names the argument; one that ends in `id` may have 512 bytes, a token 40 (the column of some databases ends there), others 255: a
+-- btree entry has an end, and what compresses well must not decide.
+CREATE OR REPLACE FUNCTION dbos_sys.check_texts(p_what text, p_values text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_max integer := CASE WHEN p_what LIKE '%id' THEN 512 WHEN p_what LIKE '%token' THEN 40 ELSE 255 END;
+  v_value text;
+BEGIN
+  SELECT v.value INTO v_value FROM unnest(p_values) AS v(value)
+  WHERE v.value IS NULL OR octet_length(v.value) > v_max OR btrim(v.value, E' \t\n\r\f\x0b') = '' LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  IF octet_length(v_value) > v_max THEN
+    PERFORM dbos_sys.fail('WF001', format('%s %s has %s bytes', p_what, dbos_sys.shown(v_value), octet_length(v_value)),
+      format('At most %s bytes are allowed.', v_max));
+  END IF;
+  PERFORM dbos_sys.fail('WF001', format('%s is %s', p_what, CASE WHEN v_value IS NULL THEN 'NULL' ELSE 'blank: ' || dbos_sys.shown(v_value) END),
+    NULL, format('Give a non-blank %s.', p_what));
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.check_text(p_what text, p_value text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_value IS NULL OR octet_length(p_value) > (CASE WHEN p_what LIKE '%id' THEN 512 WHEN p_what LIKE '%token' THEN 40 ELSE 255 END) OR btrim(p_value, E' \t\n\r\f\x0b') = '' THEN
+    PERFORM dbos_sys.check_texts(p_what, ARRAY[p_value]);
+  END IF;
+END;
+$$;
+
+-- Ids as the bulk calls take them: without NULL, without repetition, sorted (the order in which rows are locked).
+CREATE OR REPLACE FUNCTION dbos_sys.check_ids(p_what text, p_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_ids IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', format('%ss are NULL', p_what), NULL, 'Give an array, as ARRAY[''a'', ''b''].');
+  ELSIF array_ndims(p_ids) > 1 THEN
+    PERFORM dbos_sys.fail('WF001', format('%ss have %s dimensions', p_what, array_ndims(p_ids)), NULL, 'Give a flat array, as ARRAY[''a'', ''b''].');
+  END IF;
+  PERFORM dbos_sys.check_texts(p_what, p_ids);
+  RETURN ARRAY(SELECT DISTINCT i.id FROM unnest(p_ids) AS i(id) ORDER BY i.id);
+END;
+$$;
+
+-- 64 MiB a text: what is longer belongs into a store for files, with its key in the payload.
+CREATE OR REPLACE FUNCTION dbos_sys.check_payloads(p_what text, p_values text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_max CONSTANT integer := 67108864;
+  v_bytes integer;
+BEGIN
+  IF pg_column_size(p_values) <= v_max THEN
+    RETURN;
+  END IF;
+  SELECT octet_length(v.value) INTO v_bytes FROM unnest(p_values) AS v(value) WHERE octet_length(v.value) > v_max LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF001', format('%s has %s bytes', p_what, v_bytes), format('At most %s bytes are allowed.', v_max),
+      'Keep the data in a file store and pass its address.');
+  END IF;
+END;
+$$;
+
+-- A length of time in ms; NULL passes. Zero is for delays only.
+CREATE OR REPLACE FUNCTION dbos_sys.check_span(p_what text, p_ms bigint, p_zero boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_ms < 0 OR (p_ms = 0 AND NOT p_zero) OR p_ms > 3155760000000 THEN
+    PERFORM dbos_sys.fail('WF001', format('%s is %s ms', p_what, p_ms),
+      format('Allowed: %s to 3155760000000 ms (100 years).', CASE WHEN p_zero THEN 0 ELSE 1 END));
+  END IF;
+END;
+$$;
+
+-- A point in time in ms since 1970; NULL passes.
+CREATE OR REPLACE FUNCTION dbos_sys.check_time(p_what text, p_ms bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_ms < 946684800000 OR p_ms > 7258118400000 THEN
+    PERFORM dbos_sys.fail('WF001', format('%s is %s', p_what, p_ms), 'Times are milliseconds since 1970, from the years 2000 to 2200.',
+      CASE WHEN p_ms BETWEEN 946684800 AND 7258118400 THEN 'The value looks like seconds: multiply it by 1000.'
+           WHEN p_ms BETWEEN 946684800000000 AND 7258118400000000 THEN 'The value looks like microseconds: divide it by 1000.' END);
+  END IF;
+END;
+$$;
+
+-- An interval as ms. Months have no length in ms.
+CREATE OR REPLACE FUNCTION dbos_sys.interval_ms(p_what text, p_value interval)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_value IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', format('%s is NULL', p_what), NULL, 'Give an interval, as ''15 s''.');
+  ELSIF NOT isfinite(p_value) OR EXTRACT(year FROM p_value) <> 0 OR EXTRACT(month FROM p_value) <> 0 THEN
+    PERFORM dbos_sys.fail('WF001', format('%s is %s', p_what, p_value), 'Months and years have no fixed length.', 'Give days, hours, minutes or seconds.');
+  END IF;
+  RETURN (EXTRACT(epoch FROM p_value) * 1000)::bigint;
+END;
+$$;

@@ -1,0 +1,183 @@
+-- claim(): ENQUEUED runs become PENDING under a token of the caller, and come back with inputs and recorded steps. load(): a held run
+-- read again. Lock order: the executor's advisory lock (shared), limited queues' advisory locks by name, rows without waiting.
+
+-- Whether runs without a version are for this version: it is the newest of the application, or none is registered.
+CREATE OR REPLACE FUNCTION dbos_sys.is_latest_version(p_application text, p_version text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN COALESCE((
+    SELECT v.version_name FROM dbos.application_versions AS v
+    WHERE v.application_name = p_application OR v.application_name IS NULL ORDER BY v.version_timestamp DESC LIMIT 1), p_version) = p_version;
+END;
+$$;
+
+-- How many runs of the queue may be taken now, at most `p_limit`, by upstream's limits on its row. A queue with a shared limit is counted
+-- under a lock that is held until the claim has committed. `rate`: whether the runs count for a rate limit.
+CREATE OR REPLACE FUNCTION dbos_sys.queue_room(
+  p_application text, p_queue text, p_limit integer, p_now bigint, OUT room bigint, OUT rate boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_queue record;
+BEGIN
+  SELECT q.concurrency, q.rate_limit_max, q.rate_limit_period_sec,
+    q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
+  INTO v_queue FROM dbos.queues AS q WHERE q.name = p_queue;
+  room := p_limit;
+  rate := v_queue.rate_limit_max IS NOT NULL;
+  IF v_queue.partitioned THEN
+    PERFORM dbos_sys.fail('WF031', format('queue %s has limits per partition', dbos_sys.shown(p_queue)), 'This version does not keep them.',
+      'Serve the queue with an official SDK, or take its partition limits off.');
+  ELSIF v_queue.concurrency IS NOT NULL OR rate THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0));
+  END IF;
+  IF v_queue.concurrency IS NOT NULL THEN
+    room := LEAST(room, v_queue.concurrency - (
+      SELECT count(*) FROM dbos.workflow_status AS w
+      WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND (w.application_name = p_application OR w.application_name IS NULL)));
+  END IF;
+  IF rate THEN
+    room := LEAST(room, v_queue.rate_limit_max - (
+      SELECT count(*) FROM dbos.workflow_status AS w
+      WHERE w.rate_limited = true AND w.status NOT IN ('ENQUEUED', 'DELAYED') AND w.queue_name = p_queue
+        AND w.started_at_epoch_ms > p_now - (v_queue.rate_limit_period_sec * 1000)::bigint
+        AND (w.application_name = p_application OR w.application_name IS NULL)));
+  END IF;
+END;
+$$;
+
+-- Takes up to `p_room` runs of one queue and returns their ids in claim order. `p_keys` are name and class of the workflows that the
+-- caller knows, `p_max` the recoveries each may have: who has used them up goes to the dead letter instead.
+CREATE OR REPLACE FUNCTION dbos_sys.claim_queue(
+  p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_room bigint, p_rate boolean,
+  p_keys text[], p_max integer[], p_now bigint)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_ids text[];
+  v_dead text[];
+BEGIN
+  WITH picked AS MATERIALIZED (
+    SELECT w.workflow_uuid AS id,
+      COALESCE(w.recovery_attempts, 0) > p_max[array_position(p_keys, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead
+    FROM dbos.workflow_status AS w
+    WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue
+      AND (w.application_version = p_version OR (p_latest AND w.application_version IS NULL))
+      AND (w.application_name = p_application OR w.application_name IS NULL)
+      AND w.name || E'\x1f' || COALESCE(w.class_name, '') = ANY (p_keys) AND COALESCE(w.config_name, '') = ''
+    ORDER BY w.priority, w.created_at LIMIT p_room
+    FOR NO KEY UPDATE SKIP LOCKED)
+  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.dead) INTO v_ids, v_dead
+  FROM picked AS p;
+  UPDATE dbos.workflow_status AS w
+  SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
+    application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
+    started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
+    workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
+  WHERE w.workflow_uuid = ANY (v_ids);
+  IF v_dead IS NOT NULL THEN
+    UPDATE dbos.workflow_status AS w
+    SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1, owner_xid = NULL, queue_name = NULL,
+      deduplication_id = NULL, started_at_epoch_ms = NULL, completed_at = p_now, updated_at = p_now
+    WHERE w.workflow_uuid = ANY (v_dead);
+    PERFORM dbos_sys.wake(false, true);
+  END IF;
+  RETURN v_ids;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.load(p_ids text[], p_tokens text[])
+RETURNS TABLE (
+  id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
+  created_at bigint, parent_id text, partition_key text, priority integer,
+  step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+BEGIN
+  IF p_ids IS NULL OR p_tokens IS NULL OR cardinality(p_ids) <> cardinality(p_tokens) THEN
+    PERFORM dbos_sys.fail('WF001', format('%s ids and %s tokens', COALESCE(cardinality(p_ids)::text, 'NULL'), COALESCE(cardinality(p_tokens)::text, 'NULL')),
+      NULL, 'Give one owner token per id.');
+  END IF;
+  RETURN QUERY
+  SELECT w.workflow_uuid, w.name, w.class_name::text, w.queue_name, w.inputs, w.serialization, w.recovery_attempts, w.workflow_timeout_ms,
+    w.workflow_deadline_epoch_ms, w.created_at, w.parent_workflow_id, w.queue_partition_key, w.priority,
+    COALESCE(s.ids, '{}'), COALESCE(s.names, '{}'), COALESCE(s.outputs, '{}'), COALESCE(s.errors, '{}'), COALESCE(s.children, '{}'),
+    COALESCE(s.serializations, '{}'), v_now
+  FROM unnest(p_ids, p_tokens) WITH ORDINALITY AS r(id, token, place),
+  LATERAL (
+    SELECT t.workflow_uuid, t.name, t.class_name, t.queue_name, COALESCE(i.inputs, t.inputs) AS inputs, t.serialization, t.recovery_attempts,
+      t.workflow_timeout_ms, t.workflow_deadline_epoch_ms, t.created_at, t.parent_workflow_id, t.queue_partition_key, t.priority
+    FROM dbos.workflow_status AS t LEFT JOIN dbos.workflow_input AS i ON i.workflow_uuid = t.workflow_uuid
+    WHERE t.workflow_uuid = r.id AND t.owner_xid = r.token AND COALESCE(t.status, '') = 'PENDING' OFFSET 0) AS w,
+  LATERAL (
+    SELECT array_agg(o.function_id) AS ids, array_agg(o.function_name) AS names, array_agg(o.output) AS outputs, array_agg(o.error) AS errors,
+      array_agg(o.child_workflow_id) AS children, array_agg(o.serialization) AS serializations
+    FROM (SELECT t.* FROM dbos.operation_outputs AS t WHERE t.workflow_uuid = r.id ORDER BY t.function_id OFFSET 0) AS o) AS s
+  ORDER BY r.place;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.load(text[], text[]) IS
+'Runs that the caller holds under these owner tokens, with inputs and recorded steps (by function id), as claim() returned them: no attempt is
+counted. Runs that are not held so any more are left out. Times in ms. Errors: WF001.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.claim(
+  p_application text, p_executor text, p_incarnation text, p_version text, p_token text,
+  p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max_attempts integer[])
+RETURNS TABLE (
+  id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
+  created_at bigint, parent_id text, partition_key text, priority integer,
+  step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET dbos_sys.quiet = on
+SET enable_seqscan = off
+SET jit = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_latest boolean;
+  v_keys text[];
+  v_ids text[] := '{}';
+  v_queue record;
+  v_free record;
+BEGIN
+  IF (cardinality(p_queues), cardinality(p_names), cardinality(p_names)) IS DISTINCT FROM
+     (cardinality(p_limits), cardinality(p_classes), cardinality(p_max_attempts)) OR p_queues IS NULL OR p_names IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', 'arrays of claim() differ in length or are NULL', 'One limit per queue; one class ('''' for none) and one number of recoveries per name.');
+  END IF;
+  PERFORM dbos_sys.check_text('version', p_version);
+  PERFORM dbos_sys.check_text('owner token', p_token);
+  PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
+  v_latest := dbos_sys.is_latest_version(p_application, p_version);
+  v_keys := ARRAY(SELECT n.name || E'\x1f' || COALESCE(n.class, '') FROM unnest(p_names, p_classes) AS n(name, class));
+  FOR v_queue IN SELECT q.name, q.free FROM unnest(p_queues, p_limits) AS q(name, free) WHERE q.free > 0 ORDER BY q.name LOOP
+    SELECT r.room, r.rate INTO v_free FROM dbos_sys.queue_room(p_application, v_queue.name, v_queue.free, v_now) AS r;
+    CONTINUE WHEN v_free.room <= 0;
+    v_ids := v_ids || dbos_sys.claim_queue(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_free.room, v_free.rate,
+      v_keys, p_max_attempts, v_now);
+  END LOOP;
+  IF v_ids <> '{}' THEN
+    RETURN QUERY SELECT l.* FROM dbos_sys.load(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)])) AS l;
+  END IF;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer[], text[], text[], integer[]) IS
+'Takes waiting runs for an executor: per queue at most its limit (0 or less: none), lowest priority number and oldest first, of the given names
+and classes (exactly; '''' = none) and of no configured instance, of the caller''s version (and without one, if that is the newest), of its
+application or of none. p_token: a fresh uuid, the owner token of all runs that come back. p_max_attempts: recoveries a run may have (NULL: any
+number); beyond that it goes to the dead letter. Limits of the queue''s row in dbos.queues are kept. Never waits for a row.
+Errors: WF001, WF021 (register again), WF031 (queue with partition limits).';

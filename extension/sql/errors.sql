@@ -1,0 +1,25 @@
+-- The one place that raises. Class WF is outside the classes that the SQL standard reserves:
+--   WF001 invalid argument               WF002 not installed, or another schema version   WF003 install refused
+--   WF004 extension and client differ    WF010 no such workflow                           WF011 id belongs to another workflow
+--   WF012 deduplicated                   WF013 wrong transition                           WF014 step recorded under another name
+--   WF015 wait inside a transaction      WF016 not the owner any more                     WF020 executor id is in use
+--   WF021 this incarnation has ended     WF030 unknown queue                              WF031 queue setting not supported here
+--   WF032 message destination does not exist
+-- Codes are never given another meaning. Message: lower case, no full stop; detail: why; hint: what to do next.
+CREATE OR REPLACE FUNCTION dbos_sys.fail(p_code text, p_message text, p_detail text DEFAULT NULL, p_hint text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_detail IS NULL AND p_hint IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message;
+  ELSIF p_hint IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, DETAIL = p_detail;
+  ELSIF p_detail IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, HINT = p_hint;
+  END IF;
+  RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, DETAIL = p_detail, HINT = p_hint;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.fail(text, text, text, text) IS 'Raises an error of class WF; for the functions of this schema.';

@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION dbos_sys" to load this file. \quit

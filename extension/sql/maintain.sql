@@ -1,0 +1,162 @@
+-- Ticks: what somebody must do from time to time — the background worker, pg_cron, or a client. Each is bounded, waits for nobody, and
+-- returns the rows that it changed; 1000 or more mean that it should be called again at once.
+
+CREATE OR REPLACE FUNCTION dbos_sys.delayed_tick()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET dbos_sys.quiet = on
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_ids text[];
+BEGIN
+  v_ids := ARRAY(
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+    WHERE w.status = 'DELAYED' AND w.delay_until_epoch_ms <= v_now
+    ORDER BY w.delay_until_epoch_ms LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED);
+  IF v_ids = '{}' THEN
+    RETURN 0;
+  END IF;
+  UPDATE dbos.workflow_status AS w
+  SET status = 'ENQUEUED', deduplication_id = CASE WHEN w.is_debounced THEN NULL ELSE w.deduplication_id END, updated_at = v_now
+  WHERE w.workflow_uuid = ANY (v_ids);
+  PERFORM dbos_sys.wake(true, false);
+  RETURN cardinality(v_ids);
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.delayed_tick() IS 'Enqueues up to 1000 delayed workflows that are due; returns how many.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.deadline_tick()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+BEGIN
+  RETURN dbos_sys.cancel_rows(ARRAY(
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+    WHERE w.status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND w.workflow_deadline_epoch_ms <= v_now
+    ORDER BY w.workflow_deadline_epoch_ms LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED));
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows whose deadline has passed; returns how many.';
+
+-- Notes the tick. After a server start, a promotion (another server) or a gap every lease looks expired, so nobody seen before `hold_from`
+-- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then.
+CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_start timestamptz := pg_postmaster_start_time();
+  v_gap bigint := GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
+BEGIN
+  INSERT INTO dbos_ops.ticker AS t (one, last_tick, hold_from, hold_until, server_start) VALUES (true, p_now, 0, 0, v_start)
+  ON CONFLICT (one) DO UPDATE
+  SET last_tick = p_now, server_start = v_start,
+    hold_from = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap THEN p_now ELSE t.hold_from END,
+    hold_until = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap
+      THEN p_now + dbos_sys.setting_ms('reconnect_backoff', '90s')
+        + COALESCE((SELECT max(e.lease_ms) FROM dbos_ops.executors AS e WHERE e.ended_at IS NULL), 0)
+      ELSE t.hold_until END
+  RETURNING t.hold_from, t.hold_until INTO hold_from, hold_until;
+END;
+$$;
+
+-- Judges one executor, whose row the caller has locked; returns the runs put back.
+CREATE OR REPLACE FUNCTION dbos_sys.judge_executor(p_application text, p_executor text, p_now bigint, p_hold_from bigint, p_hold_until bigint)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_executor record;
+  v_here boolean;
+  v_why text;
+  v_rows integer;
+BEGIN
+  SELECT e.* INTO v_executor FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
+  IF v_executor.ended_at IS NULL THEN
+    v_here := dbos_sys.has_session(v_executor.incarnation);
+    v_why := CASE
+      WHEN p_now < p_hold_until AND v_executor.last_seen <= p_hold_from THEN NULL
+      WHEN v_executor.last_seen + v_executor.lease_ms <= p_now THEN 'lease over'
+      WHEN NOT v_here AND v_executor.suspect_since + dbos_sys.setting_ms('grace', '2s') <= p_now THEN 'sessions gone' END;
+    IF v_here AND (NOT v_executor.sessions OR v_executor.suspect_since IS NOT NULL) THEN
+      UPDATE dbos_ops.executors AS e SET sessions = true, suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
+    ELSIF NOT v_here AND v_executor.sessions AND v_executor.suspect_since IS NULL THEN
+      UPDATE dbos_ops.executors AS e SET suspect_since = p_now WHERE e.application_name = p_application AND e.executor_id = p_executor;
+    END IF;
+    -- A start or claim that is still under way keeps its executor for this tick.
+    IF v_why IS NULL OR NOT pg_try_advisory_xact_lock(dbos_sys.executor_key(p_application, p_executor)) THEN
+      RETURN 0;
+    END IF;
+    UPDATE dbos_ops.executors AS e SET ended_at = p_now, ended_why = v_why, suspect_since = COALESCE(e.suspect_since, p_now)
+    WHERE e.application_name = p_application AND e.executor_id = p_executor;
+  END IF;
+  v_rows := dbos_sys.requeue(ARRAY(
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application = '' OR w.application_name = p_application)
+    LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED), false);
+  IF NOT EXISTS (
+    SELECT FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application = '' OR w.application_name = p_application)) THEN
+    UPDATE dbos_ops.executors AS e SET suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
+  END IF;
+  RETURN v_rows;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.recover_tick()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_hold record;
+  v_executor record;
+  v_rows integer := 0;
+BEGIN
+  PERFORM dbos_sys.check_isolation();
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.recover_tick', 0)) THEN
+    RETURN 0;
+  END IF;
+  SELECT n.hold_from, n.hold_until INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
+  PERFORM pg_stat_clear_snapshot();
+  -- A heartbeat that is under way has its row locked: that is a sign of life.
+  FOR v_executor IN
+    SELECT e.application_name, e.executor_id FROM dbos_ops.executors AS e
+    WHERE e.ended_at IS NULL OR e.suspect_since IS NOT NULL FOR UPDATE SKIP LOCKED
+  LOOP
+    v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until);
+  END LOOP;
+  DELETE FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL;
+  RETURN v_rows;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.recover_tick() IS
+'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
+no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least) without a tick, executors that
+have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff. Ended executors are forgotten after a week.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.maintain()
+RETURNS TABLE (tick text, rows integer)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY VALUES ('delayed', dbos_sys.delayed_tick());
+  RETURN QUERY VALUES ('deadline', dbos_sys.deadline_tick());
+  RETURN QUERY VALUES ('recover', dbos_sys.recover_tick());
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.maintain() IS
+'Every tick once, with the rows that each changed: for pg_cron or a client where no background worker runs. Call it at least every
+dbos_sys.tick_interval (set that to the schedule''s interval): longer gaps count as downtime and put off recovery.';

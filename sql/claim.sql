@@ -1,0 +1,95 @@
+-- claim() and load(): who gets which runs, and what comes back with them.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+\set ECHO all
+
+-- A claim of up to p_limit runs of queue q, for workflows named w without a class.
+CREATE FUNCTION pg_temp.claim(p_token text, p_limit integer, p_queue text DEFAULT 'q', p_version text DEFAULT 'v1', p_max integer DEFAULT 100)
+RETURNS TABLE (id text, attempts bigint, priority integer) LANGUAGE sql AS
+$$SELECT c.id, c.attempts, c.priority FROM dbos_sys.claim('shop', 'e1', 'i1', p_version, p_token, ARRAY[p_queue], ARRAY[p_limit], '{w}', '{""}', ARRAY[p_max]) AS c$$;
+SET client_min_messages = error;
+
+-- Lowest priority number and oldest first; none twice.
+SELECT dbos_sys.enqueue('q', '{w,w,w}', '{[1],[2],[3]}', '{new-1,new-2,urgent}', ARRAY['{"priority": 5}', '{"priority": 5}', NULL]::jsonb[]);
+SET dbos_sys.fake_now = '1799999000000';
+SELECT dbos_sys.start('w', '[0]', 'old', 'q', '{"priority": 5, "timeout_ms": 1000}');
+SET dbos_sys.fake_now = '1800000005000';
+SELECT * FROM pg_temp.claim('t1', 2);
+SELECT * FROM pg_temp.claim('t2', 0);
+SELECT * FROM pg_temp.claim('t2', -1);
+SELECT * FROM pg_temp.claim('t2', 10);
+SELECT workflow_uuid AS id, status, owner_xid AS owner, executor_id AS executor, application_name AS app, application_version AS version, recovery_attempts AS n,
+  started_at_epoch_ms AS started, workflow_deadline_epoch_ms AS deadline, rate_limited FROM dbos.workflow_status ORDER BY 1;
+
+-- Everything a run needs comes back in the same trip: inputs and steps in order. An input of an old SDK lies in the row.
+SELECT dbos_sys.start('w', '["in"]', 'full', 'q');
+UPDATE dbos.workflow_status SET recovery_attempts = 1, parent_workflow_id = 'old' WHERE workflow_uuid = 'full';
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, output, error, child_workflow_id, serialization)
+VALUES ('full', 1, 'second', NULL, '{}', NULL, 'portable_json'), ('full', 0, 'first', '"x"', NULL, NULL, 'portable_json'), ('full', 2, 'child', NULL, NULL, 'c-1', NULL);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, inputs, created_at) VALUES ('legacy', 'ENQUEUED', 'w', 'q', '{"positionalArgs":["legacy"]}', 1800000004000);
+SELECT * FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't3', '{q}', '{10}', '{w}', '{""}', '{100}') ORDER BY id \gx
+SELECT id, inputs, step_ids, attempts FROM dbos_sys.load('{full,new-1,legacy}', '{t3,t2,other}');
+SELECT id, attempts FROM dbos_sys.load('{full}', '{t3}');
+SELECT count(*) FROM dbos_sys.load('{}', '{}');
+
+-- Names and classes are matched exactly; configured instances are not ours; other applications' runs neither. What is not taken stays.
+SELECT dbos_sys.enqueue('names', '{w,w,W,w,w,w}', '{[],[],[],[],[],[]}', '{plain,class,upper,config,other-app,app}', ARRAY[NULL, '{"class_name": "C"}', NULL, '{"config_name": "c"}',
+  '{"application_name": "other"}', '{"application_name": "shop"}']::jsonb[]);
+SELECT id FROM pg_temp.claim('t4', 10, 'names') ORDER BY 1;
+SELECT id, class_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't5', '{names}', '{10}', '{w,W}', '{C,C}', '{1,1}');
+SELECT workflow_uuid, status FROM dbos.workflow_status WHERE queue_name = 'names' AND status = 'ENQUEUED' ORDER BY 1;
+
+-- Versions: one's own; and without a version, if one's own is the newest.
+SELECT dbos_sys.enqueue('versions', '{w,w,w}', '{[],[],[]}', '{any,v1,v2}', ARRAY[NULL, '{"application_version": "v1"}', '{"application_version": "v2"}']::jsonb[]);
+INSERT INTO dbos.application_versions (version_id, version_name, version_timestamp, application_name) VALUES ('x', 'v2', 1900000000000, 'shop'), ('y', 'v3', 1950000000000, 'other');
+SELECT id FROM pg_temp.claim('t6', 10, 'versions');
+SELECT id FROM pg_temp.claim('t7', 10, 'versions', 'v2') ORDER BY 1;
+SELECT workflow_uuid, application_version FROM dbos.workflow_status WHERE queue_name = 'versions' ORDER BY 1;
+DELETE FROM dbos.application_versions WHERE version_id IN ('x', 'y');
+
+-- Who has used up its recoveries goes to the dead letter: first run and p_max recoveries are allowed.
+SELECT dbos_sys.enqueue('dead', '{w,w,w}', '{[],[],[]}', '{one-left,none-left,uncounted}');
+UPDATE dbos.workflow_status SET recovery_attempts = CASE workflow_uuid WHEN 'one-left' THEN 2 WHEN 'none-left' THEN 3 END, deduplication_id = 'd-' || workflow_uuid WHERE queue_name = 'dead';
+SELECT id, attempts FROM pg_temp.claim('t8', 10, 'dead', p_max => 2) ORDER BY 1;
+SELECT workflow_uuid AS id, status, queue_name, deduplication_id AS dedup, recovery_attempts AS n, owner_xid AS owner, completed_at FROM dbos.workflow_status
+WHERE workflow_uuid IN ('one-left', 'none-left', 'uncounted') ORDER BY 1;
+SELECT dbos_sys.enqueue('dead', '{w}', '{[]}', '{endless}');
+UPDATE dbos.workflow_status SET recovery_attempts = 1000000 WHERE workflow_uuid = 'endless';
+SELECT id, attempts FROM pg_temp.claim('t9', 10, 'dead', p_max => NULL);
+
+-- Limits of the queue's row: concurrency over all executors, and starts per period.
+SELECT dbos_sys.register_queue('narrow', '{"concurrency": 3}');
+SELECT count(*) FROM dbos_sys.enqueue('narrow', array_fill('w'::text, '{5}'), array_fill('[]'::jsonb, '{5}'));
+SELECT count(*) FROM pg_temp.claim('t10', 2, 'narrow');
+SELECT count(*) FROM pg_temp.claim('t11', 2, 'narrow');
+SELECT count(*) FROM pg_temp.claim('t12', 2, 'narrow');
+SELECT count(*) FROM dbos.workflow_status WHERE owner_xid = 't10' AND dbos_sys.cancel(ARRAY[workflow_uuid]) = 1;
+SELECT count(*) FROM pg_temp.claim('t13', 9, 'narrow');
+SELECT dbos_sys.register_queue('slow', '{"rate_limit_max": 2, "rate_limit_period_sec": 10}');
+SELECT count(*) FROM dbos_sys.enqueue('slow', array_fill('w'::text, '{5}'), array_fill('[]'::jsonb, '{5}'));
+SELECT count(*) FROM pg_temp.claim('t14', 9, 'slow');
+SELECT count(*) FROM pg_temp.claim('t15', 9, 'slow');
+SET dbos_sys.fake_now = '1800000014999';
+SELECT count(*) FROM pg_temp.claim('t16', 9, 'slow');
+SET dbos_sys.fake_now = '1800000015000';
+SELECT count(*) FROM pg_temp.claim('t17', 9, 'slow');
+SELECT rate_limited, count(*) FROM dbos.workflow_status WHERE queue_name = 'slow' GROUP BY 1 ORDER BY 1;
+SELECT dbos_sys.register_queue('parts');
+UPDATE dbos.queues SET partition_concurrency = 1, partition_queue = true WHERE name = 'parts';
+SELECT * FROM pg_temp.claim('t18', 9, 'parts');
+-- Several queues in one trip.
+SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
+SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');
+
+-- Bad input, and who may not claim.
+SELECT dbos_sys.claim('shop', 'e1', 'i0', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1,2}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', NULL, NULL, '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', NULL, '{q}', '{1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', repeat('t', 41), '{q}', '{1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', '', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.load('{a}', '{}');
+SELECT dbos_sys.load(NULL, NULL);

@@ -1,0 +1,94 @@
+-- The ticks: delays, deadlines, dead executors; nobody is declared dead after a gap before everybody had time to come back.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+\set ECHO all
+
+SET client_min_messages = error;
+-- The clock at p_s seconds after the start.
+CREATE FUNCTION pg_temp.at(p_s numeric) RETURNS void LANGUAGE sql AS $$SELECT set_config('dbos_sys.fake_now', (1800000000000 + p_s * 1000)::bigint::text, false)$$;
+
+-- Delays: due to the millisecond; a debounced run gives its deduplication id free then.
+SELECT dbos_sys.enqueue('q', '{w,w,w}', '{[],[],[]}', '{d-1,d-2,d-3}', ARRAY['{"delay_ms": 1000, "deduplication_id": "x"}', '{"delay_ms": 1000, "deduplication_id": "y"}', '{"delay_ms": 1001}']::jsonb[]);
+UPDATE dbos.workflow_status SET is_debounced = true WHERE workflow_uuid = 'd-2';
+SELECT pg_temp.at(0.999), dbos_sys.delayed_tick();
+SELECT pg_temp.at(1), dbos_sys.delayed_tick(), dbos_sys.delayed_tick();
+SELECT workflow_uuid, status, deduplication_id FROM dbos.workflow_status ORDER BY 1;
+DELETE FROM dbos.workflow_status;
+
+-- Deadlines: of what waits and of what runs, as cancel().
+SELECT * FROM pg_temp.trip('[{"id": "running", "new": true, "options": {"timeout_ms": 1000}}, {"id": "later", "new": true, "options": {"timeout_ms": 1001}},
+  {"id": "queued", "new": true, "options": {"queue": "q", "deadline_epoch_ms": 1800000002000}}, {"id": "ended", "new": true, "status": "SUCCESS", "options": {"timeout_ms": 10}}]');
+SELECT pg_temp.at(1.999), dbos_sys.deadline_tick();
+SELECT pg_temp.at(2), dbos_sys.deadline_tick(), dbos_sys.deadline_tick();
+SELECT workflow_uuid, status, queue_name, owner_xid FROM dbos.workflow_status ORDER BY 1;
+SELECT * FROM dbos_sys.maintain();
+-- Batches: 1000 or more ask for another call.
+SELECT count(*) FROM dbos_sys.enqueue('q', array_fill('w'::text, '{1500}'), array_fill('[]'::jsonb, '{1500}'), NULL, array_fill('{"delay_ms": 1, "timeout_ms": 5, "deadline_epoch_ms": 1800000003000}'::jsonb, '{1500}'));
+SELECT pg_temp.at(3), dbos_sys.delayed_tick(), dbos_sys.delayed_tick(), dbos_sys.delayed_tick();
+SELECT dbos_sys.deadline_tick(), dbos_sys.deadline_tick(), dbos_sys.deadline_tick();
+TRUNCATE dbos.workflow_status CASCADE;
+
+-- A lease: dead when it is over, not before; the run is put back, and the incarnation has ended.
+TRUNCATE dbos_ops.ticker;
+SELECT pg_temp.at(0);
+SELECT * FROM pg_temp.trip('[{"id": "a", "new": true}]');
+SELECT state, maintained FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
+SELECT dbos_sys.recover_tick();
+SELECT state, maintained FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
+SELECT sum(dbos_sys.recover_tick()) FROM generate_series(1, 14) AS s, pg_temp.at(s);
+SELECT pg_temp.at(14.999), dbos_sys.recover_tick(), pg_temp.at(15), dbos_sys.recover_tick(), dbos_sys.recover_tick();
+SELECT status, queue_name, recovery_attempts FROM dbos.workflow_status;
+SELECT state, ended_why FROM dbos_sys.executors();
+SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
+
+-- Sessions: suspect when they are gone, dead after the grace, alive again when one comes back in time.
+SELECT pg_temp.at(20);
+SET application_name = 'dbos_sys/i2';
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e1', 'i2', 'v1', 60000);
+SELECT * FROM pg_temp.trip('[{"id": "b", "new": true}]', p_incarnation => 'i2');
+SELECT dbos_sys.recover_tick(), sessions, suspect_since FROM dbos_ops.executors;
+RESET application_name;
+SELECT pg_temp.at(21), dbos_sys.recover_tick();
+SELECT state, pending FROM dbos_sys.executors();
+SELECT pg_temp.at(22.999), dbos_sys.recover_tick();
+SET application_name = 'dbos_sys/i2 and more';
+SELECT pg_temp.at(23), dbos_sys.recover_tick();
+SELECT state FROM dbos_sys.executors();
+RESET application_name;
+SELECT pg_temp.at(24), dbos_sys.recover_tick(), pg_temp.at(25.999), dbos_sys.recover_tick();
+SELECT pg_temp.at(26), dbos_sys.recover_tick();
+SELECT state, ended_why FROM dbos_sys.executors();
+SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'b';
+
+-- After a gap in the ticks nobody who was not seen since is dead before lease and reconnect back-off: 15 + 90 s.
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e1', 'i3', 'v1');
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e2', 'j1', 'v1');
+SELECT * FROM pg_temp.trip('[{"id": "c", "new": true}]', p_incarnation => 'i3');
+SELECT pg_temp.at(100), dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+SELECT pg_temp.at(101);
+SELECT state FROM dbos_sys.heartbeat('e2', '15 s', 'shop', 'j1');
+SELECT sum(dbos_sys.recover_tick()) FROM generate_series(105, 200, 5) AS s, pg_temp.at(s);
+-- e2 was seen after the gap and has fallen silent: its own lease counts again.
+SELECT executor_id, state, ended_at - 1800000000000 AS ended_at FROM dbos_sys.executors() ORDER BY 1;
+SELECT pg_temp.at(204.999), dbos_sys.recover_tick(), pg_temp.at(205), dbos_sys.recover_tick();
+SELECT executor_id, state FROM dbos_sys.executors() ORDER BY 1;
+-- Another server start counts as a gap.
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SELECT pg_temp.at(206), dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+-- Executors without an incarnation, of any SDK: the lease alone.
+SELECT pg_temp.at(300), dbos_sys.recover_tick();
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_name, owner_xid) VALUES ('sdk', 'PENDING', 'w', 'ts-1', 'ts', 'x');
+SELECT pg_temp.at(301);
+SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s');
+SELECT pg_temp.at(305), dbos_sys.recover_tick(), pg_temp.at(306), dbos_sys.recover_tick();
+SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'sdk';
+SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s');
+SELECT state FROM dbos_sys.executors() WHERE executor_id = 'ts-1';
+-- Ended executors are forgotten after a week.
+SELECT pg_temp.at(300 + 8 * 86400), dbos_sys.recover_tick();
+SELECT executor_id FROM dbos_sys.executors();

@@ -1,0 +1,47 @@
+-- Who may write: the incarnation that stands, the token that owns.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+\set ECHO all
+
+-- hold_incarnation() says which incarnation stands instead.
+SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i1');
+SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i0');
+SELECT dbos_sys.hold_incarnation('shop', 'nobody', 'i1');
+SELECT dbos_sys.hold_incarnation('shop', 'e1', NULL);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i1');
+ROLLBACK;
+UPDATE dbos_ops.executors SET ended_at = 1, ended_why = 'retired';
+SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i1');
+UPDATE dbos_ops.executors SET ended_at = NULL, ended_why = NULL;
+
+SELECT * FROM pg_temp.trip('[{"id": "a", "new": true}, {"id": "b", "new": true}, {"id": "c", "new": true, "status": "SUCCESS", "output": "1"}]');
+SELECT dbos_sys.lock_runs('{b,a}', '{t-b,t-a}', '{f,f}'), dbos_sys.lock_runs('{b,a,c,x}', '{t-b,t-b,t-c,t-x}', '{f,f,f,t}');
+SELECT * FROM dbos_sys.missed_runs('{b,a,c,x}', '{t-b,t-b,t-c,t-x}', '{f,t,t,t}') ORDER BY idx;
+-- A row that an older SDK cancelled keeps its token; it is not owned.
+UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = 'a';
+SELECT dbos_sys.lock_runs('{a}', '{t-a}', '{f}');
+
+-- Plans that were made on empty tables still reach rows by id when the tables have grown.
+TRUNCATE dbos.workflow_status, dbos.workflow_input, dbos.workflow_output, dbos.operation_outputs CASCADE;
+\c
+\set ECHO errors
+\i :setup
+\set ECHO all
+SET client_min_messages = error;
+SELECT count(*) FROM pg_temp.trip('[{"id": "first", "new": true}]');
+SELECT count(*) FROM pg_temp.trip('[{"id": "first", "status": "SUCCESS"}]', '[{"run": 1, "fid": 0, "name": "s"}]');
+SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{5}', '{w}', '{""}', '{1}');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, owner_xid, executor_id, application_name)
+SELECT 'many-' || i, CASE WHEN i % 2 = 0 THEN 'PENDING' ELSE 'ENQUEUED' END, 'w', 'other', 'x', 'e9', 'shop' FROM generate_series(1, 4000) AS i;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name) SELECT 'many-' || i, 0, 's' FROM generate_series(1, 4000) AS i;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_name) SELECT 'wait-' || i, 'ENQUEUED', 'w', 'q', 'shop' FROM generate_series(1, 2000) AS i;
+BEGIN;
+SELECT count(*) FROM pg_temp.trip('[{"id": "second", "new": true}]');
+SELECT count(*) FROM pg_temp.trip('[{"id": "second", "status": "SUCCESS"}, {"id": "many-2"}]', '[{"run": 1, "fid": 0, "name": "s"}]', '[]', true);
+SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{5}', '{w}', '{""}', '{1}');
+SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status,dbos.operation_outputs}'::text[]) AS c;
+COMMIT;
