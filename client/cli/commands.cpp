@@ -51,8 +51,7 @@ std::int64_t time_option(const char* option, const std::string& text) {
 
 Status status_option(const std::string& text) {
   std::string known = text;
-  std::transform(known.begin(), known.end(), known.begin(),
-                 [](unsigned char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(c)); });
+  std::transform(known.begin(), known.end(), known.begin(), [](unsigned char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(c)); });
   Status status = status_from_string(known);
   if (status == Status::unknown) {
     throw UsageError("--status '" + text + "' is unknown", {}, {},
@@ -143,8 +142,7 @@ void run_list(const Common& common, const ListArguments& arguments) {
     std::cerr << "no workflow matches\n";
   } else {
     std::cout << list_text(workflows);
-    if (std::cmp_equal(workflows.size(), arguments.limit))
-      std::cerr << "(the first " << arguments.limit << "; more with --limit or --offset)\n";
+    if (std::cmp_equal(workflows.size(), arguments.limit)) std::cerr << "(the first " << arguments.limit << "; more with --limit or --offset)\n";
   }
 }
 

@@ -24,9 +24,7 @@ CLI::App* add_verb(CLI::App& app, Common& common, const char* name, const char* 
   return verb;
 }
 
-void add_application(CLI::App* verb, Common& common, const char* description) {
-  verb->add_option("--application", common.application, description);
-}
+void add_application(CLI::App* verb, Common& common, const char* description) { verb->add_option("--application", common.application, description); }
 
 void add_init(CLI::App& app, Common& common, InitArguments& arguments) {
   CLI::App* verb = add_verb(app, common, "init", "Create the system database (collation C), the extension and the tables; safe to repeat");
@@ -108,8 +106,7 @@ int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::str
   if (error.get_exit_code() == 0) return app.exit(error);
   // CLI11 reports a mistyped verb as a missing one.
   std::vector<std::string> rest = app.remaining();
-  if (app.get_subcommands().empty() && !rest.empty())
-    return fail("unknown verb '" + rest.front() + "'", "dbos-sys --help lists the verbs", db, 2);
+  if (app.get_subcommands().empty() && !rest.empty()) return fail("unknown verb '" + rest.front() + "'", "dbos-sys --help lists the verbs", db, 2);
   return fail(error.what(), "dbos-sys --help", db, 2);
 }
 

@@ -55,8 +55,7 @@ std::string bar(const Span& span, const StepInfo& step) {
   if (step.started_at == 0) return text;
   auto column = [&](std::int64_t at) {
     auto length = std::max<std::int64_t>(1, span.to - span.from);
-    return static_cast<std::size_t>(
-        std::clamp<std::int64_t>((at - span.from) * static_cast<std::int64_t>(kBarColumns) / length, 0, kBarColumns - 1));
+    return static_cast<std::size_t>(std::clamp<std::int64_t>((at - span.from) * static_cast<std::int64_t>(kBarColumns) / length, 0, kBarColumns - 1));
   };
   std::size_t first = column(step.started_at);
   std::size_t last = std::max(first, column(std::max(step.completed_at, step.started_at)));
@@ -90,8 +89,7 @@ std::string timeline(const WorkflowInfo& workflow, const std::vector<StepInfo>& 
 }  // namespace
 
 nlohmann::json to_json(const WorkflowInfo& w) {
-  nlohmann::json out = {
-      {"id", w.id}, {"status", to_string(w.status)}, {"name", w.name}, {"priority", w.priority}, {"attempts", w.attempts}};
+  nlohmann::json out = {{"id", w.id}, {"status", to_string(w.status)}, {"name", w.name}, {"priority", w.priority}, {"attempts", w.attempts}};
   for (auto [key, value] : {std::pair{"class_name", &w.class_name},
                             {"application", &w.application},
                             {"version", &w.version},
@@ -139,8 +137,8 @@ std::string status_text(Status status, bool colour) {
 std::string list_text(const std::vector<WorkflowInfo>& workflows) {
   Table table({"ID", "WORKFLOW", "STATUS", "QUEUE", "EXECUTOR", "CREATED", ">TOOK", ">ATTEMPTS"});
   for (const WorkflowInfo& w : workflows)
-    table.add({printable(w.id), or_dash(w.name), to_string(w.status), or_dash(w.queue), or_dash(w.executor_id), local_time(w.created_at),
-               took(w), std::to_string(w.attempts)});
+    table.add({printable(w.id), or_dash(w.name), to_string(w.status), or_dash(w.queue), or_dash(w.executor_id), local_time(w.created_at), took(w),
+               std::to_string(w.attempts)});
   return table.text();
 }
 
@@ -152,9 +150,7 @@ std::string show_text(const WorkflowInfo& w, const std::vector<StepInfo>& steps,
   auto text_fact = [&](const char* key, const std::string& value) { fact(key, printable(value)); };
   auto time_fact = [&](const char* key, std::int64_t at) { fact(key, at == 0 ? "" : local_time(at)); };
   std::size_t room = columns > 40 ? columns - 16 : 24;
-  auto payload_fact = [&](const char* key, const std::optional<std::string>& value) {
-    fact(key, value ? cut(printable(*value), room) : "");
-  };
+  auto payload_fact = [&](const char* key, const std::optional<std::string>& value) { fact(key, value ? cut(printable(*value), room) : ""); };
   text_fact("workflow", w.class_name.empty() ? w.name : w.class_name + "." + w.name);
   fact("status", status_text(w.status, colour));
   text_fact("application", w.application);

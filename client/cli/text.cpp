@@ -19,11 +19,7 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 
 // Length of the valid UTF-8 sequence at the start of text, 0 when there is none.
 std::size_t sequence_length(std::string_view text) {
   auto lead = static_cast<unsigned char>(text[0]);
-  std::size_t length = lead < 0x80                   ? 1
-                       : lead >= 0xC2 && lead < 0xE0 ? 2
-                       : lead >= 0xE0 && lead < 0xF0 ? 3
-                       : lead >= 0xF0 && lead < 0xF5 ? 4
-                                                     : 0;
+  std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; i++)
     if (!is_continuation(text[i])) return 0;
@@ -85,11 +81,7 @@ std::string cut(const std::string& text, std::size_t columns) {
 std::string duration_text(std::int64_t ms) {
   if (ms < 1000) return std::to_string(ms) + " ms";
   std::int64_t seconds = ms / 1000;
-  if (seconds < 60) {
-    std::array<char, 32> text;
-    std::snprintf(text.data(), text.size(), "%.1f s", static_cast<double>(ms / 100) / 10);
-    return text.data();
-  }
+  if (seconds < 60) return std::to_string(seconds) + "." + std::to_string(ms % 1000 / 100) + " s";
   if (seconds < 3600) return two_units(seconds / 60, "min", seconds % 60, "s");
   if (seconds < 86'400) return two_units(seconds / 3600, "h", seconds % 3600 / 60, "min");
   return two_units(seconds / 86'400, "d", seconds % 86'400 / 3600, "h");

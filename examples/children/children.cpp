@@ -15,7 +15,7 @@ Word measure(dbos::Context& ctx, std::string text) {
 }
 
 int main(int argc, char** argv) {
-  dbos::Runtime app({.application = "children", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "1"});
+  dbos::Runtime app({.application = "children", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "children-1"});
   auto one = app.workflow("measure", measure);
   auto all = app.workflow("longest", [one](dbos::Context& ctx, std::vector<std::string> words) {
     std::vector<dbos::Handle<Word>> children;

@@ -10,7 +10,7 @@ std::string greet(dbos::Context& ctx, std::string name) {
 }
 
 int main(int argc, char** argv) {
-  dbos::Runtime app({.application = "hello", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "1"});
+  dbos::Runtime app({.application = "hello", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "hello-1"});
   auto greeting = app.workflow("greet", greet);
   app.launch();
   return greeting.start({.id = "greet-ada"}, "Ada").result() == "Hello, Ada" ? 0 : 1;  // this id again: the same workflow

@@ -41,8 +41,7 @@ void run(PGconn* connection, const char* sql, const std::vector<Text>& values) {
   for (const Text& value : values) pointers.push_back(value ? value->c_str() : nullptr);
   Result result(PQexecParams(connection, sql, static_cast<int>(values.size()), nullptr, pointers.data(), nullptr, nullptr, 0));
   ExecStatusType status = PQresultStatus(result.get());
-  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-    throw std::runtime_error("business database: " + trimmed(PQerrorMessage(connection)));
+  if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) throw std::runtime_error("business database: " + trimmed(PQerrorMessage(connection)));
 }
 
 Text number(std::int64_t value, bool known) { return known ? Text(std::to_string(value)) : std::nullopt; }
@@ -77,8 +76,8 @@ void Business::store(const std::string& id, const std::string& path, const Diges
     ON CONFLICT (workflow_id) DO UPDATE
     SET path = excluded.path, sha256 = excluded.sha256, lines = excluded.lines, words = excluded.words, bytes = excluded.bytes,
         error = excluded.error, writes = r.writes + 1, stored_at = now())",
-      {id, path, digest.sha256, number(counts.lines, !counts.error), number(counts.words, !counts.error),
-       number(counts.bytes, !counts.error), digest.error ? digest.error : counts.error});
+      {id, path, digest.sha256, number(counts.lines, !counts.error), number(counts.words, !counts.error), number(counts.bytes, !counts.error),
+       digest.error ? digest.error : counts.error});
 }
 
 }  // namespace ingest

@@ -55,10 +55,8 @@ std::optional<std::string> read_file(const std::filesystem::path& path, const st
   for (;;) {
     ssize_t got = ::read(file, buffer.data(), buffer.size());
     if (got == 0) return std::nullopt;
-    if (got > 0)
-      sink(Chunk(buffer.data(), static_cast<std::size_t>(got)));
-    else if (errno != EINTR)
-      return std::strerror(errno);
+    if (got > 0) sink(Chunk(buffer.data(), static_cast<std::size_t>(got)));
+    else if (errno != EINTR) return std::strerror(errno);
   }
 }
 

@@ -37,8 +37,7 @@ std::string ingest_file(dbos::Context& ctx, const ingest::Business& business, co
   auto digest = ctx.step("digest", [&] { return ingest::digest_file(path); });
   auto counts = ctx.step("count", [&] { return ingest::count_file(path); });
   // The other database may be away for a while; the upsert makes a second try harmless.
-  ctx.step("store", {.retries = 8, .interval = std::chrono::milliseconds(100)},
-           [&] { business.store(ctx.workflow_id(), argument, digest, counts); });
+  ctx.step("store", {.retries = 8, .interval = std::chrono::milliseconds(100)}, [&] { business.store(ctx.workflow_id(), argument, digest, counts); });
   return digest.sha256.value_or("unreadable: " + digest.error.value_or(""));
 }
 
@@ -68,7 +67,7 @@ dbos::RuntimeOptions runtime_options(const Options& options) {
   dbos::RuntimeOptions runtime;
   runtime.application = "ingest";
   runtime.database = options.system;
-  runtime.version = "1";
+  runtime.version = "ingest-1";
   runtime.executor_id = options.executor_id;
   runtime.max_blocking_steps = static_cast<unsigned>(options.threads);
   runtime.log = log;
@@ -135,10 +134,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   CLI11_PARSE(cli, argc, argv);
   try {
-    if (work_verb->parsed())
-      work(options);
-    else
-      std::cout << enqueue(options) << " files enqueued\n";
+    if (work_verb->parsed()) work(options);
+    else std::cout << enqueue(options) << " files enqueued\n";
     return 0;
   } catch (const std::exception& e) {
     std::cerr << "ingest: " << e.what() << "\n";

@@ -30,7 +30,7 @@ void approve(const std::string& database, const std::string& id) {
 
 int main(int argc, char** argv) {
   std::string database = argc > 1 ? argv[1] : "postgresql:///dbos_sys";
-  dbos::Runtime app({.application = "messages", .database = database, .version = "1"});
+  dbos::Runtime app({.application = "messages", .database = database, .version = "messages-1"});
   auto refunds = app.workflow("refund", refund);
   app.launch();
   auto handle = refunds.start({.id = "refund-17"}, "order 17");

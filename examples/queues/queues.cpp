@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   }
 
   // The side that works.
-  dbos::Runtime worker({.application = "queues", .database = database, .version = "1"});
+  dbos::Runtime worker({.application = "queues", .database = database, .version = "queues-1"});
   worker.workflow(contract::resize, resize);
   worker.queue("images", {.worker_concurrency = 2});
   worker.launch();

@@ -19,9 +19,8 @@ std::string charge(int cents, const std::string& key, int attempt) {
 }
 
 std::string pay(dbos::Context& ctx, int cents) {
-  dbos::StepOptions options{.retries = 5, .interval = 20ms, .factor = 1.5, .retry_if = [](const std::exception& e) {
-                              return dynamic_cast<const Busy*>(&e) != nullptr;
-                            }};
+  dbos::StepOptions options{
+      .retries = 5, .interval = 20ms, .factor = 1.5, .retry_if = [](const std::exception& e) { return dynamic_cast<const Busy*>(&e) != nullptr; }};
   return ctx.step("charge", options, [&](dbos::StepContext& step) {
     std::printf("attempt %d\n", step.attempt());
     return charge(cents, step.idempotency_key(), step.attempt());
@@ -29,7 +28,7 @@ std::string pay(dbos::Context& ctx, int cents) {
 }
 
 int main(int argc, char** argv) {
-  dbos::Runtime app({.application = "retries", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "1"});
+  dbos::Runtime app({.application = "retries", .database = argc > 1 ? argv[1] : "postgresql:///dbos_sys", .version = "retries-1"});
   auto payment = app.workflow("pay", pay);
   app.launch();
   std::puts(payment.start({.id = "pay-990"}, 990).result().c_str());

@@ -14,7 +14,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
@@ -64,7 +63,7 @@ typedef struct Epoch
 typedef struct Tick
 {
 	const char *call;
-	int64		ran;			/* when, by clock_ms() */
+	int64		ran;			/* when it ended, by clock_ms() */
 	int			rows;			/* changed by the last call */
 	int			failures;		/* in a row */
 } Tick;
@@ -309,11 +308,11 @@ serve_ticks(void)
 		worker_sleep(tick_due(tick) - now);
 		return;
 	}
-	tick->ran = now;
 	if (worker_try(run_tick, tick))
 		tick->failures = 0;
 	else
 		tick->failures++;
+	tick->ran = clock_ms();
 	worker_sleep(0);
 }
 

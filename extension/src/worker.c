@@ -51,7 +51,7 @@ worker_settings(void)
 }
 
 static void
-recover(Oid user, int security)
+roll_back(Oid user, int security)
 {
 	HOLD_INTERRUPTS();
 	disable_all_timeouts(false);
@@ -79,7 +79,7 @@ worker_try(WorkerBody body, void *arg)
 	}
 	PG_CATCH();
 	{
-		recover(user, security);
+		roll_back(user, security);
 		ok = false;
 	}
 	PG_END_TRY();

@@ -46,12 +46,11 @@ like() { # NAME seen regular-expression
 }
 # True as soon as the query answers t; looks every 50 ms, for 30 s.
 until_sql() { # DATABASE query
-	local try
-	for ((try = 0; try < 600; try++)); do
-		[[ $(sql "$1" -c "$2") != t ]] || return 0
+	local until=$((SECONDS + 30))
+	until [[ $(sql "$1" -c "$2") == t ]]; do
+		((SECONDS < until)) || return 1
 		sleep 0.05
 	done
-	return 1
 }
 done_testing() {
 	echo "1..$number"

@@ -96,10 +96,10 @@ start_server() { # options of scripts/cluster start
 	export PGHOST PGPORT
 }
 
-# The SDK in build/interop, as package-lock.json pins it; node in $node.
+# The SDK in build/interop, as package-lock.json pins it; a Node.js that runs it in $node.
 need_sdk() {
-	node=node
-	[[ ! -x $root/build/node/bin/node ]] || node=$root/build/node/bin/node
+	node=${NODE:-node}
+	[[ -n ${NODE:-} || ! -x $root/build/node/bin/node ]] || node=$root/build/node/bin/node
 	mkdir -p "$sdk"
 	(
 		flock 9

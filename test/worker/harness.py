@@ -129,8 +129,7 @@ class Cluster:
     def __init__(self, name, *options):
         self.name = name
         self._run("start", name, "--owner", str(os.getpid()), *options)
-        self.env = dict(line.split("=", 1) for line in map(shlex.join, map(shlex.split, self._run("env", name).splitlines())))
-        self.env = {key: shlex.split(value)[0] if value else "" for key, value in self.env.items()}
+        self.env = dict(shlex.split(line)[0].split("=", 1) for line in self._run("env", name).splitlines())
         self._sessions = []
 
     @staticmethod

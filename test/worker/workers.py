@@ -74,19 +74,21 @@ def tick_role(session, marker):
 
 
 def runs_as_owner(cluster, workflow="role"):
-    """a tick runs as the owner of the tables and not as a superuser"""
+    """a tick runs as the owner of the tables and not as a superuser, and may notify"""
     session = cluster.session()
+    session.query("LISTEN seen")
     table = tick_role(session, "seen")
     session.query(f"""
         CREATE FUNCTION dbos.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-          INSERT INTO {table} VALUES (current_user, current_setting('is_superuser'), current_setting('search_path'));
-          RETURN NULL; END $$;
+          INSERT INTO {table} VALUES (current_user, current_setting('is_superuser'), current_setting('work_mem'));
+          PERFORM pg_notify('seen', 'in a tick'); RETURN NULL; END $$;
         CREATE TRIGGER see AFTER UPDATE ON dbos.workflow_status FOR EACH ROW EXECUTE FUNCTION dbos.see()""")
     insert_due(session, workflow)
     ticked(session, workflow)
     session.query("DROP FUNCTION dbos.see CASCADE")
-    who, _, path = session.query(f"SELECT DISTINCT * FROM {table}")[0]
-    equal([who, path], ["dbos_owner", "pg_catalog, pg_temp"])
+    who, _, memory = session.query(f"SELECT DISTINCT * FROM {table}")[0]
+    equal([who, memory], ["dbos_owner", session.value("SHOW work_mem")])
+    equal(session.payloads(5), ["in a tick"])
     equal(session.value(f"SELECT rolsuper FROM pg_roles WHERE rolname = '{who}'"), "f")
 
 
@@ -105,7 +107,7 @@ def hostile_trigger_stays_below(cluster):
           EXCEPTION WHEN OTHERS THEN INSERT INTO {table} VALUES (current_user, SQLSTATE, {quoted(climb)}); END;""" for climb in CLIMBS)
     session.query(f"""
         CREATE FUNCTION dbos.climb() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {attempts}
-          PERFORM set_config('search_path', 'dbos', false), set_config('work_mem', '1MB', false);
+          PERFORM set_config('work_mem', '1MB', false);
           RETURN NULL; END $$;
         ALTER FUNCTION dbos.climb OWNER TO dbos_owner;
         CREATE TRIGGER climb AFTER UPDATE ON dbos.workflow_status FOR EACH ROW EXECUTE FUNCTION dbos.climb()""")

@@ -44,7 +44,7 @@ void check_id(const std::string& id) {
   if (id.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("workflow id is blank");
 }
 
-std::string filter_text(const ListFilter& filter) {
+std::string filter_text(const ListFilter& filter, const std::string& application) {
   if (filter.limit < 0 || filter.offset < 0)
     throw UsageError("limit and offset of a list must not be negative: " + std::to_string(filter.limit) + ", " + std::to_string(filter.offset));
   auto array = [](const auto& items, auto&& text) {
@@ -54,17 +54,18 @@ std::string filter_text(const ListFilter& filter) {
   };
   ObjectText object;
   if (!filter.status.empty()) object.json("status", array(filter.status, [](Status s) { return to_string(s); }));
-  if (!filter.ids.empty()) object.json("workflow_ids", array(filter.ids, [](const std::string& id) { return id; }));
+  if (!filter.ids.empty()) object.json("ids", array(filter.ids, [](const std::string& id) { return id; }));
+  if (!application.empty()) object.text("application_name", application);
   if (!filter.name.empty()) object.text("name", filter.name);
   if (!filter.queue.empty()) object.text("queue_name", filter.queue);
-  if (!filter.id_prefix.empty()) object.text("workflow_id_prefix", filter.id_prefix);
+  if (!filter.id_prefix.empty()) object.text("id_prefix", filter.id_prefix);
   if (!filter.executor_id.empty()) object.text("executor_id", filter.executor_id);
   if (!filter.version.empty()) object.text("application_version", filter.version);
   if (!filter.parent_id.empty()) object.text("parent_workflow_id", filter.parent_id);
   if (filter.created_from != 0) object.number("start_time", filter.created_from);
   if (filter.created_to != 0) object.number("end_time", filter.created_to);
   object.number("limit", filter.limit).number("offset", filter.offset);
-  object.boolean("sort_desc", filter.newest_first).boolean("load_payloads", filter.load_payloads);
+  object.boolean("sort_desc", filter.newest_first).boolean("load_input", filter.load_payloads).boolean("load_output", filter.load_payloads);
   return object.str();
 }
 
@@ -107,7 +108,7 @@ std::optional<WorkflowInfo> Client::status(const std::string& id) {
   return impl_->store.status(id);
 }
 
-std::vector<WorkflowInfo> Client::list(const ListFilter& filter) { return impl_->store.list(filter_text(filter)); }
+std::vector<WorkflowInfo> Client::list(const ListFilter& filter) { return impl_->store.list(filter_text(filter, impl_->options.application)); }
 
 std::vector<StepInfo> Client::steps(const std::string& id) {
   check_id(id);

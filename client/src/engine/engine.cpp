@@ -2,6 +2,7 @@
 #include "engine/engine.hpp"
 
 #include "dbos/error.hpp"
+#include "engine/crashpoint.hpp"
 #include "engine/ids.hpp"
 
 namespace dbos::detail {
@@ -32,6 +33,7 @@ void Engine::log(LogLevel level, std::string_view message) const noexcept {
 void Engine::serve(ServedQueue queue) { queues_.insert_or_assign(queue.name, queue); }
 
 void Engine::open(const Identity& identity, bool migrate) {
+  arm_crash_point();
   identity_ = identity;
   auto wall = std::chrono::system_clock::now().time_since_epoch();
   server_offset_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(wall - now().time_since_epoch()).count();
@@ -217,7 +219,11 @@ void Engine::close(Milliseconds drain) {
   store_->wake();
   if (io_.joinable()) io_.join();
   hand_back_and_leave();
-  carriers_.stop();
+  if (!carriers_.stop_for(kStopGrace)) {
+    log(LogLevel::warning, "step bodies still run after the shutdown; their threads are left behind");
+    // Those threads may come back: what they use is never destroyed.
+    static_cast<void>(new std::shared_ptr<Engine>(shared_from_this()));
+  }
   std::lock_guard lock(mu_);
   for (auto& [id, wait] : foreign_) wait->changed.notify_all();
   for (auto& run : leaked_) {

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -138,7 +139,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void refuse(Parcel& parcel, const std::string& sqlstate, const std::string& message);
   void apply(Shipment& shipment, TripReply& reply);
   void apply_parcel(Parcel& parcel, Shipment& shipment, TripReply& reply);
-  void apply_child(ChildStart& child, const RunReply& reply);
+  void apply_child(ChildStart& child, const RunReply& reply, MonotonicTime sent);
   void apply_start(Run& run, const RunReply& reply);
   void compare_held(const Shipment& shipment, const TripReply& reply);
 
@@ -150,8 +151,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void queue_stale_starts();
   void finish(Run& run, std::optional<WorkflowOutcome> outcome, std::exception_ptr failure, bool elsewhere);
   void stop_run(Run& run, StopReason reason);
-  void accept(ClaimedRun&& claimed);
-  void reload(ClaimedRun&& loaded);
+  void accept(ClaimedRun&& claimed, MonotonicTime sent);
+  void reload(ClaimedRun&& loaded, MonotonicTime sent);
   void lose(Run& run, std::optional<WorkflowOutcome> outcome);
   void drop(Outbox&& unsent);
   void unload(Run& run);
@@ -192,6 +193,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
   std::vector<RunKey> to_load_;
   std::vector<RunKey> to_give_back_;
+  std::set<std::string> lost_claims_;  // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
   std::condition_variable idle_;
   bool io_waits_ = false;

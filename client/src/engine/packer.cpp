@@ -5,6 +5,7 @@
 #include "codec/object_text.hpp"
 #include "codec/portable_error.hpp"
 #include "dbos/error.hpp"
+#include "engine/crashpoint.hpp"
 #include "engine/engine.hpp"
 #include "engine/ids.hpp"
 
@@ -17,6 +18,7 @@ constexpr std::size_t kRunsPerTrip = 1000;
 constexpr std::size_t kBytesPerTrip = 8 * 1024 * 1024;
 // A PENDING row that nobody here runs for this long is given back: the reply of its claim was lost.
 constexpr std::chrono::seconds kOrphanAge{5};
+constexpr std::size_t kLostClaims = 1000;
 
 std::chrono::milliseconds back_off(int attempt) {
   double base = std::min(10.0 * std::pow(2.0, attempt), 2000.0);
@@ -79,7 +81,9 @@ void Engine::pack_parcel(Shipment& shipment, std::size_t index) {
   auto& flush = *shipment.trip->flush;
   first_run = static_cast<int>(flush.runs.size());
   RunItem item{.id = run->id, .token = run->token, .status = outbox.final, .output = outbox.output, .error = outbox.error};
+  if (outbox.final != FinalStatus::none) crash_point(CrashPoint::end_before_send);
   if (outbox.start) {
+    crash_point(CrashPoint::start_before_send);
     item.is_new = true;
     item.name = run->name;
     item.inputs = run->inputs;
@@ -130,7 +134,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   }
   if (trip.held) compare_held(*shipment, reply);
   if (!trip.load.empty()) {
-    for (auto& loaded : reply.loaded) reload(std::move(loaded));
+    for (auto& loaded : reply.loaded) reload(std::move(loaded), shipment->sent);
     for (const auto& key : trip.load) {
       auto entry = runs_.find(key.id);
       if (entry != runs_.end() && entry->second->unloaded && entry->second->token == key.token) lose(*entry->second, std::nullopt);
@@ -140,8 +144,9 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   if (trip.claim) {
     std::map<std::string, int> got;
     for (auto& claimed : reply.claimed) {
+      crash_point(CrashPoint::claim_after_commit);
       ++got[claimed.queue];
-      accept(std::move(claimed));
+      accept(std::move(claimed), shipment->sent);
     }
     for (const auto& queue : trip.claim->queues) {
       if (got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
@@ -152,6 +157,11 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
 // What comes back unsent or in doubt goes again, carefully where it may have happened.
 void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripReply& reply) {
   if (shipment->trip->claim && reply.error != TripError::permanent) expect_work();
+  if (shipment->trip->claim && reply.error == TripError::in_doubt) {
+    if (lost_claims_.size() >= kLostClaims) lost_claims_.clear();
+    lost_claims_.insert(shipment->trip->claim->token);
+    next_held_ = now();
+  }
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
   if (!shipment->trip->outcomes.empty()) ask_outcomes_ = true;
@@ -242,25 +252,32 @@ void Engine::apply_parcel(Parcel& parcel, Shipment& shipment, TripReply& reply) 
   }
   if (answer.state == RunState::refused) return refuse(parcel, answer.value, answer.detail.empty() ? "refused" : answer.detail);
   run.in_flight = false;
+  run.confirmed = shipment.sent;
   for (std::size_t child = 0; child < parcel.outbox.children.size(); ++child) {
-    if (answer.state == RunState::done) apply_child(parcel.outbox.children[child], reply.runs[static_cast<std::size_t>(parcel.first_run) + 1 + child]);
+    if (answer.state == RunState::done) apply_child(parcel.outbox.children[child], reply.runs[static_cast<std::size_t>(parcel.first_run) + 1 + child], shipment.sent);
     else finish(*parcel.outbox.children[child].run, std::nullopt, nullptr, true);
   }
   if (answer.state == RunState::lost) return lose(run, std::move(answer.outcome));
-  if (parcel.outbox.start) apply_start(run, answer);
+  if (parcel.outbox.start) {
+    crash_point(CrashPoint::start_after_commit);
+    apply_start(run, answer);
+  }
   if (answer.state != RunState::done) return;
   if (parcel.outbox.final != FinalStatus::none) {
+    crash_point(CrashPoint::end_after_commit);
     finish(run, WorkflowOutcome{run.id, status_text(parcel.outbox.final), std::move(parcel.outbox.output), std::move(parcel.outbox.error), "portable_json"},
            nullptr, false);
     return;
   }
+  if (!parcel.outbox.steps.empty()) crash_point(CrashPoint::step_after_commit);
   if (!run.outbox.empty()) mark_dirty(run);
   resume_if_ready(run);
 }
 
-void Engine::apply_child(ChildStart& start, const RunReply& reply) {
+void Engine::apply_child(ChildStart& start, const RunReply& reply, MonotonicTime sent) {
   auto& child = *start.run;
   child.in_flight = false;
+  child.confirmed = sent;
   apply_start(child, reply);
   if (reply.state == RunState::lost || reply.state == RunState::busy) return finish(child, std::nullopt, nullptr, true);
   resume_if_ready(child);
@@ -286,7 +303,7 @@ void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
     if (deferred != deferred_.end() && deferred->second.token == key.token) continue;
     auto since = orphans_.find(key.id + key.token);
     auto first = since == orphans_.end() ? now() : since->second;
-    if (now() - first >= kOrphanAge) to_give_back_.push_back(key);
+    if (now() - first >= kOrphanAge || lost_claims_.contains(key.token)) to_give_back_.push_back(key);
     else orphans.emplace(key.id + key.token, first);
   }
   orphans_ = std::move(orphans);

@@ -6,6 +6,7 @@
 // Locking: members marked (mu) belong to Engine::mu_; the others belong to whoever runs the fiber, and before that to its creator.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -79,7 +80,8 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   // Everything so far is durable when it returns; throws Stop.
   void settle();
   void throw_if_stopped();
-  // As settle(), with an ownership check when the run has waited since its last trip: before anything outside the database.
+  // As settle(), with an ownership check when the run has waited since its last trip, or the process has stood still: before anything
+  // outside the database.
   void settle_before_body();
   // Parks until the deadline or a notification for one of its watches; may throw Stop{unload}.
   void wait_until(MonotonicTime deadline, bool may_unload);
@@ -115,6 +117,8 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   std::int64_t attempts = 1;
   std::int64_t deadline_ms = 0;
   bool unchecked = false;  // has waited since its last trip
+  // When the trip was sent by which the database last said that the run is ours.
+  std::atomic<MonotonicTime> confirmed{MonotonicTime{}};
   std::optional<std::stop_source> stop_source;
   std::string dead_error;
 

@@ -1,6 +1,7 @@
 // Runs: their life between fiber and I/O thread. Functions of Engine here are called with mu_ held unless they say otherwise.
 #include "codec/portable_error.hpp"
 #include "dbos/error.hpp"
+#include "engine/crashpoint.hpp"
 #include "engine/engine.hpp"
 #include "engine/ids.hpp"
 
@@ -71,6 +72,7 @@ void Run::run() {
       continue;
     } else {
       parked = true;
+      if (wait == WaitKind::woken) crash_point(CrashPoint::sleep_parked);
     }
     if (!outbox.empty() && !in_flight) engine.mark_dirty(*this);
     if (!engine.dirty_.empty()) engine.nudge();
@@ -160,6 +162,13 @@ void Run::settle_before_body() {
     std::lock_guard lock(engine.mu_);
     outbox.check = true;
     unchecked = false;
+  }
+  settle();
+  // Frozen meanwhile, or long without a carrier: others may have the run by now.
+  if (engine.now() - confirmed.load(std::memory_order_relaxed) < engine.options_.lease / 3) return;
+  {
+    std::lock_guard lock(engine.mu_);
+    outbox.check = true;
   }
   settle();
 }
@@ -368,7 +377,7 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (entry != runs_.end() && entry->second.get() == &run) {
     auto keep = std::move(entry->second);
     runs_.erase(entry);
-    if (auto again = deferred_.extract(run.id); !again.empty()) accept(std::move(again.mapped()));
+    if (auto again = deferred_.extract(run.id); !again.empty()) accept(std::move(again.mapped()), MonotonicTime{});
   }
   if (run.outcome) resolve(*run.outcome);
   else wake_watchers("r:" + run.id);
@@ -404,9 +413,10 @@ void Engine::unload(Run& run) {
   run.next_function_id = 0;
   // Woken between the decision and now: due at once.
   if (std::exchange(run.woken, false)) to_load_.push_back({run.id, run.token});
+  crash_point(CrashPoint::sleep_parked);
 }
 
-void Engine::accept(ClaimedRun&& claimed) {
+void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   auto known = runs_.find(claimed.id);
   if (known != runs_.end()) {
     auto old = known->second;
@@ -432,6 +442,7 @@ void Engine::accept(ClaimedRun&& claimed) {
   run->deadline_ms = claimed.deadline_ms;
   run->started = true;
   run->started_at = now();
+  run->confirmed = sent;
   if (auto queue = queues_.find(run->queue); queue != queues_.end()) {
     ++queue->second.running;
     run->counted = true;
@@ -440,13 +451,14 @@ void Engine::accept(ClaimedRun&& claimed) {
   runs_.emplace(run->id, std::move(run));
 }
 
-void Engine::reload(ClaimedRun&& loaded) {
+void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
   auto entry = runs_.find(loaded.id);
   if (entry == runs_.end()) return;
   auto& run = *entry->second;
   if (!run.unloaded || run.token != loaded.token) return;
   run.unloaded = false;
   run.unchecked = false;
+  run.confirmed = sent;
   run.inputs = std::move(loaded.inputs).value_or("");
   run.recorded = std::move(loaded.steps);
   ready_.push_back(&run);

@@ -5,6 +5,7 @@
 
 #include "codec/portable_error.hpp"
 #include "dbos/error.hpp"
+#include "engine/crashpoint.hpp"
 #include "engine/engine.hpp"
 
 namespace dbos::detail {
@@ -24,6 +25,7 @@ std::string StepBody::execute() {
     if (number == 1) started_ms_ = run_.engine.server_now_ms();
     std::string output;
     auto error = attempt(number, output);
+    crash_point(CrashPoint::step_after_body);
     run_.throw_if_stopped();
     if (!error) {
       record(output, std::nullopt);

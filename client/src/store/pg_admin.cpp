@@ -54,10 +54,10 @@ std::string resolved_name(const std::string& database) {
   return name ? name : "";
 }
 
-[[noreturn]] void fail(const ServerError& error, const std::string& what, std::string hint) {
+[[noreturn]] void fail(const ServerError& error, const std::string& what, const std::string& hint) {
   std::string message = what + ": " + error.message;
   if (!error.detail.empty()) message += " (" + error.detail + ")";
-  throw Error(message, error.sqlstate, {}, error.hint.empty() ? std::move(hint) : error.hint);
+  throw Error(message, error.sqlstate, {}, error.hint.empty() ? hint : error.hint);
 }
 
 // One statement as one transaction: CREATE DATABASE may not share one.
@@ -80,10 +80,8 @@ std::string hint_for_database(const ServerError& error, const InitOptions& optio
 
 // False when another session has just made it.
 bool create_database(const InitOptions& options, const std::string& name) {
-  auto maintenance =
-      Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
-  std::string sql =
-      "CREATE DATABASE " + identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
+  auto maintenance = Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
+  std::string sql = "CREATE DATABASE " + identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
   if (!options.owner.empty()) sql += " OWNER " + identifier(options.owner);
   Result result = run(maintenance, sql);
   if (result.ok()) return true;
@@ -95,14 +93,13 @@ bool create_database(const InitOptions& options, const std::string& name) {
 
 std::string hint_for_extension(const ServerError& error) {
   if (error.sqlstate == "42501") return "a superuser has to run this, or CREATE EXTENSION dbos_sys; in this database before you do";
-  if (error.sqlstate == "0A000" || error.sqlstate == "58P01")
-    return "install the extension's files on the server: make install in its sources";
+  if (error.sqlstate == "0A000" || error.sqlstate == "58P01") return "install the extension's files on the server: make install in its sources";
   return {};
 }
 
 std::string extension_version(Connection& connection) {
-  Result found = ask(connection, "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'dbos_sys'", {},
-                     "cannot look for the extension");
+  Result found =
+      ask(connection, "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'dbos_sys'", {}, "cannot look for the extension");
   return found.rows() == 0 ? std::string() : found.text(0, 0);
 }
 

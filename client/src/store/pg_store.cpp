@@ -131,6 +131,10 @@ void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
   params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).int8(identity.lease.count());
   transact(connection, kRegister, params, "register");
 
+  // Opened again under a new incarnation: sessions of the old one end, what is under way there is in doubt.
+  close();
+  lanes_.clear();
+  listening_.reset();
   std::random_device seed;
   for (int i = 0; i < options_.lanes; ++i) lanes_.push_back(std::make_unique<Lane>(Lane{.link = Link(target_, seed())}));
   lanes_.front()->link.adopt(std::move(connection));
