@@ -16,7 +16,7 @@ SET dbos_sys.fake_now = '1';
 RESET ROLE;
 DROP ROLE regress_clock;
 -- Settings in ms, with or without the library.
-SELECT dbos_sys.setting_ms('grace', '2s'), dbos_sys.setting_ms('reconnect_backoff', '90s'), dbos_sys.setting_ms('no_such_setting', '1min');
+SELECT dbos_sys.setting_ms('grace', '2s'), dbos_sys.setting_ms('reconnect_backoff', '90s'), dbos_sys.setting_ms('no_such_setting', '1min'), dbos_sys.setting_ms('no_such_setting', '90000') AS bare;
 -- Version 7, variant 10, and ids made one after the other sort so.
 SELECT bool_and(i.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$') AS version_7, count(DISTINCT i.id)
 FROM (SELECT dbos_sys.new_id() AS id FROM generate_series(1, 1000)) AS i;

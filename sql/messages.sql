@@ -59,6 +59,15 @@ SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[]', '[{"run": 1, "fid": 11, "kind"
 SELECT * FROM dbos.streams ORDER BY "offset";
 SELECT function_id, function_name, error FROM dbos.operation_outputs WHERE function_name LIKE 'DBOS.%Stream' ORDER BY 1;
 
+-- What a step body does goes unrecorded, and happens each time.
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[]', '[{"run": 1, "fid": 15, "kind": "send", "args": {"destination": "b", "topic": "body", "message": "1", "unrecorded": true}},
+  {"run": 1, "fid": 15, "kind": "send", "args": {"destination": "nobody", "message": "1", "unrecorded": true}},
+  {"run": 1, "fid": 15, "kind": "set_event", "args": {"key": "body", "value": "7", "unrecorded": true}},
+  {"run": 1, "fid": 15, "kind": "write_stream", "args": {"key": "body", "value": "8", "unrecorded": true}}]');
+SELECT (SELECT count(*) FROM dbos.notifications WHERE topic = 'body') AS messages, (SELECT value FROM dbos.workflow_events WHERE key = 'body') AS event,
+  (SELECT function_id FROM dbos.streams WHERE key = 'body') AS stream, (SELECT count(*) FROM dbos.operation_outputs WHERE function_id = 15) AS steps;
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[]', '[{"run": 1, "fid": 15, "kind": "recv", "args": {"unrecorded": true}}]');
+
 -- Results of other runs, copied with their format; who has none is waited for.
 SELECT * FROM pg_temp.trip('[{"id": "ok", "new": true, "status": "SUCCESS", "output": "[1]"}, {"id": "bad", "new": true, "status": "ERROR", "error": "{\"name\":\"E\"}"},
   {"id": "gone", "new": true, "status": "CANCELLED"}, {"id": "dead", "new": true, "status": "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}]');

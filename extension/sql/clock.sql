@@ -22,8 +22,11 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_value text := COALESCE(NULLIF(current_setting('dbos_sys.' || p_name, true), ''), p_default);
 BEGIN
-  RETURN (EXTRACT(epoch FROM COALESCE(NULLIF(current_setting('dbos_sys.' || p_name, true), ''), p_default)::interval) * 1000)::bigint;
+  -- Where the library is not loaded yet the setting is shown as it was written, and a bare number means milliseconds.
+  RETURN CASE WHEN v_value ~ '^\d+$' THEN v_value::bigint ELSE (EXTRACT(epoch FROM v_value::interval) * 1000)::bigint END;
 END;
 $$;
 

@@ -1,5 +1,6 @@
 -- Operations whose outcome the database decides: sleep, messages, events, streams, results of other runs. Each op_… function serves one
 -- operation of one run whose owner row is locked, records it as that run's step, and tells (state, value, info):
+-- The argument `unrecorded` (send, events, streams) marks what a step body does: written at once under the step's function id, no record.
 --   ok (value: the recorded text) · none (recorded as NULL) · error (recorded; value: portable error) · wait (nothing written)
 
 -- A portable error as every SDK reads it.
@@ -144,7 +145,9 @@ BEGIN
     value := dbos_sys.error_json('NonExistentWorkflow', format('destination workflow %s does not exist', v_destination),
       jsonb_build_object('destinationID', v_destination));
   END IF;
-  PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.send', NULL, value, 'portable_json', p_now, p_now);
+  IF NOT p_args ? 'unrecorded' THEN
+    PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.send', NULL, value, 'portable_json', p_now, p_now);
+  END IF;
 END;
 $$;
 
@@ -203,7 +206,9 @@ BEGIN
   INSERT INTO dbos.workflow_events_history AS h (workflow_uuid, function_id, key, value, serialization)
   VALUES (p_id, p_fid, v_key, v_value, v_serialization)
   ON CONFLICT (workflow_uuid, function_id, key) DO UPDATE SET value = EXCLUDED.value, serialization = EXCLUDED.serialization;
-  PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.setEvent', NULL, NULL, 'portable_json', p_now, p_now);
+  IF NOT p_args ? 'unrecorded' THEN
+    PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.setEvent', NULL, NULL, 'portable_json', p_now, p_now);
+  END IF;
   PERFORM dbos_sys.notify_key('dbos_workflow_events_channel', p_id, v_key);
   state := 'ok';
 END;
@@ -256,7 +261,9 @@ BEGIN
     VALUES (p_id, v_key, v_value, COALESCE(v_last."offset", -1) + 1, p_fid, COALESCE(p_args ->> 'serialization', 'portable_json'));
     PERFORM dbos_sys.notify_key('dbos_streams_channel', p_id, v_key);
   END IF;
-  PERFORM dbos_sys.record_step(p_application, p_id, p_fid, dbos_sys.op_step_name(p_kind, p_args), NULL, value, 'portable_json', p_now, p_now);
+  IF NOT p_args ? 'unrecorded' THEN
+    PERFORM dbos_sys.record_step(p_application, p_id, p_fid, dbos_sys.op_step_name(p_kind, p_args), NULL, value, 'portable_json', p_now, p_now);
+  END IF;
 END;
 $$;
 
@@ -307,9 +314,13 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('operation %s has function id %s and arguments %s', p_kind, COALESCE(p_fid::text, 'NULL'),
       COALESCE(left(p_args::text, 60), 'NULL')), 'Function ids count from 0, arguments are a JSON object.');
   END IF;
-  SELECT r.state, r.value, r.info INTO state, value, info FROM dbos_sys.op_recorded(p_id, p_fid, v_step) AS r;
-  IF state IS NOT NULL THEN
-    RETURN;
+  IF NOT p_args ? 'unrecorded' THEN
+    SELECT r.state, r.value, r.info INTO state, value, info FROM dbos_sys.op_recorded(p_id, p_fid, v_step) AS r;
+    IF state IS NOT NULL THEN
+      RETURN;
+    END IF;
+  ELSIF p_kind NOT IN ('send', 'set_event', 'write_stream', 'close_stream') THEN
+    PERFORM dbos_sys.fail('WF001', format('operation %s cannot go unrecorded', p_kind), NULL, 'Call it from the workflow''s own code.');
   END IF;
   CASE p_kind
     WHEN 'sleep', 'marker' THEN
