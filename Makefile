@@ -12,15 +12,18 @@ export PG_MAJOR PG_CONFIG
 VERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" extension/dbos_sys.control)
 JOBS ?= 2
 PREFIX ?= /usr/local
-# More for the first `cmake`, for example CMAKE_FLAGS=-DDBOS_SANITIZE=thread with BUILD=build/thread.
+# More for the first `cmake`, for example CMAKE_FLAGS=-DDBOS_SANITIZE=thread with BUILD_CLIENT=build/thread.
 CMAKE_FLAGS ?=
-BUILD ?= build/client
+BUILD_CLIENT ?= build/client
 # The folder whose files the demo works through.
 DIR ?= /usr/share/doc
 # The database that `make psql` opens.
 DB ?= dbos_sys
 # The suites that `make check` runs: all unless named.
 SUITE ?=
+# How long `make chaos` goes on, and which faults in which order: at random unless named.
+MINUTES ?= 10
+SEED ?=
 
 .PHONY: all
 all: extension client ## build the extension and the client
@@ -60,19 +63,19 @@ extension: packages ## build the extension (V=1 shows the commands)
 
 # TARGETS narrows what is built, as the demo does.
 client: packages ## build the C++ client, dbos-sys, tests and examples into build/client
-	@mkdir -p $(BUILD)
-	@exec 9>$(BUILD)/.lock; flock 9; \
+	@mkdir -p $(BUILD_CLIENT)
+	@exec 9>$(BUILD_CLIENT)/.lock; flock 9; \
 	unset MAKEFLAGS MAKELEVEL; \
-	[[ -f $(BUILD)/CMakeCache.txt ]] || cmake -S client -B $(BUILD) $(CMAKE_FLAGS) 9>&-; \
-	cmake --build $(BUILD) -j$(JOBS) $(if $(TARGETS),--target $(TARGETS)) 9>&-
+	[[ -f $(BUILD_CLIENT)/CMakeCache.txt ]] || cmake -S client -B $(BUILD_CLIENT) $(CMAKE_FLAGS) 9>&-; \
+	cmake --build $(BUILD_CLIENT) -j$(JOBS) $(if $(TARGETS),--target $(TARGETS)) 9>&-
 
 .PHONY: install
 install: all ## install the extension into PG_CONFIG's PostgreSQL, the client into PREFIX
 	@$(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG) install
-	cmake --install $(BUILD) --prefix $(PREFIX)
+	cmake --install $(BUILD_CLIENT) --prefix $(PREFIX)
 
 # ---- tests
-.PHONY: check installcheck lint format bench prove
+.PHONY: check installcheck lint format chaos bench prove
 check: ## run all tests on private servers (SUITE='regress isolation' for some)
 	@scripts/bootstrap test
 	@$(MAKE) --no-print-directory extension client
@@ -86,6 +89,10 @@ lint: ## check format, sizes, directions of calls and includes, clang-tidy
 
 format: ## format the C++ sources
 	@scripts/cpp-files | xargs -0 clang-format-14 -i
+
+chaos: all ## faults at random on real processes (SEED=n MINUTES=10)
+	@scripts/bootstrap test
+	@test/crash/run --chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: all ## measure beside the official TypeScript SDK
 	@scripts/bootstrap test

@@ -40,8 +40,9 @@ target_link_libraries(dbos_test_main PUBLIC doctest::doctest dbos::client PRIVAT
 dbos_programs(test PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/client/*_test.cpp LIBRARIES dbos_test_main Libpq::Libpq Boost::context Threads::Threads)
 
 # ---- programs driven by scripts
+find_package(fmt REQUIRED)
 dbos_programs(interop PATTERNS ${DBOS_ROOT}/test/interop/*.cpp)
-dbos_programs(crash PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/crash/*.cpp LIBRARIES Libpq::Libpq Threads::Threads)
+dbos_programs(crash PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/crash/*.cpp LIBRARIES fmt::fmt Libpq::Libpq Threads::Threads)
 dbos_programs(examples PATTERNS ${DBOS_ROOT}/examples/*/*.cpp EXCLUDE "/examples/ingest/")
 # The main job is one program of several files; libcrypto hashes for it alone.
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)

@@ -50,6 +50,7 @@ std::string nested(int depth) { return std::string(static_cast<std::size_t>(dept
 
 TEST_CASE("a result is the bare JSON value") {
   CHECK(Codec<std::string>::encode("ok:order-9") == R"("ok:order-9")");
+  CHECK(Codec<char[5]>::encode("text") == R"("text")");
   CHECK(Codec<int>::encode(42) == "42");
   CHECK(Codec<bool>::encode(true) == "true");
   CHECK(Codec<std::vector<int>>::encode({1, 2, 3}) == "[1,2,3]");

@@ -1,5 +1,6 @@
 """SIGKILL at every named point of the runtime, alone and in a crowd. A second process then
 starts the same ids again, as a caller does who was not told; the auditor judges."""
+import judge
 from auditor import Audit
 from lib import Worker, equal, finished, rows
 
@@ -140,4 +141,4 @@ def tests(server, random):
                    sleep_parked, receive_parked, failure_recorded)
     most = {"step.after_body": 40, "step.after_commit": 20, "sleep.parked": 6, "claim.after_commit": 8}
     named = [(case.__doc__, lambda case=case: case(server)) for case in alone_cases]
-    return named + [crowd(server, place, point, random.randint(1, most.get(point, 12))) for place, point in enumerate(POINTS)]
+    return [(judge.finds_damage.__doc__, lambda: judge.finds_damage(server))] + named + [crowd(server, place, point, random.randint(1, most.get(point, 12))) for place, point in enumerate(POINTS)]

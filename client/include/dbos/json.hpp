@@ -3,6 +3,7 @@
 // too: "namedArgs"). Numbers that are not finite are refused: JSON has none. Thread safety: functions without state.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,6 +19,15 @@ namespace dbos {
 
 // Deepest nesting that is parsed; deeper text is a CodecError, not a stack overflow.
 inline constexpr int kMaxJsonDepth = 512;
+
+// Types that can be written to the system database, read from it, and both. What is read has to own its contents: no pointers, no views.
+template <class T>
+concept Encodable = requires(nlohmann::json json, const T& value) { json = value; };
+template <class T>
+concept Decodable = !std::is_pointer_v<T> && !std::is_reference_v<T> && !std::is_same_v<T, std::string_view> &&
+                    requires(const nlohmann::json& json) { json.template get<T>(); };
+template <class T>
+concept Serializable = std::is_void_v<T> || (Encodable<T> && Decodable<T>);
 
 namespace detail {
 
@@ -35,6 +45,7 @@ std::string dump_arguments(nlohmann::json::array_t arguments);
 
 template <class T>
 T decode_value(const nlohmann::json& value, std::string_view what) {
+  static_assert(Decodable<T>, "this type cannot be read from JSON: give it a from_json, or NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE; pointers and views are not read");
   try {
     return value.get<T>();
   } catch (const nlohmann::json::exception& e) {
@@ -49,16 +60,10 @@ inline constexpr bool is_optional<std::optional<T>> = true;
 
 }  // namespace detail
 
-// A type that can be written to and read from the system database.
-template <class T>
-concept Serializable = std::is_void_v<T> || requires(nlohmann::json j, const std::remove_cvref_t<T>& value) {
-  j = value;
-  j.template get<std::remove_cvref_t<T>>();
-};
-
 template <class T>
 struct Codec {
   static std::string encode(const T& value, std::string_view what = "value") {
+    static_assert(Encodable<T>, "this type cannot be written as JSON: give it a to_json, or NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE");
     nlohmann::json json;
     try {
       json = value;
@@ -68,6 +73,12 @@ struct Codec {
     return detail::dump_json(json, what);
   }
   static T decode(std::string_view text, std::string_view what = "value") { return detail::decode_value<T>(detail::parse_json(text, what), what); }
+};
+
+// A string literal is written as the string it is, and read as std::string.
+template <std::size_t N>
+struct Codec<char[N]> {
+  static std::string encode(const char (&text)[N], std::string_view what = "value") { return detail::dump_json(nlohmann::json(std::string_view(text)), what); }
 };
 
 }  // namespace dbos
@@ -89,6 +100,7 @@ namespace dbos::detail {
 
 template <class... A>
 std::string encode_arguments(const A&... arguments) {
+  static_assert((Encodable<A> && ...), "an argument's type cannot be written as JSON: give it a to_json, or NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE");
   nlohmann::json::array_t array;
   array.reserve(sizeof...(A));
   (array.emplace_back(nlohmann::json(arguments)), ...);

@@ -139,9 +139,9 @@ bool Engine::send_something() {
 
 void Engine::beat(Trip& trip) {
   auto time = now();
-  if (time >= next_beat_ && !beating_) {
+  if (time >= next_beat_) {
     next_beat_ = time + identity_.lease / 3;
-    trip.heartbeat = beating_ = true;
+    trip.heartbeat = true;
   }
   if (time >= next_held_) {
     next_held_ = time + kHeldInterval;

@@ -212,7 +212,6 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime poll_deadline_{};
   bool maintain_here_ = false;
   bool ended_ = false;
-  bool beating_ = false;
   MonotonicTime next_rejoin_{};
   int outstanding_ = 0;  // trips under way
 };

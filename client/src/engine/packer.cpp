@@ -121,7 +121,6 @@ void Engine::ship(std::shared_ptr<Shipment> shipment) {
 void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& reply) {
   const Trip& trip = *shipment->trip;
   if (trip.claim) claiming_ = false;
-  if (trip.heartbeat) beating_ = false;
   if (reply.server_now_ms != 0) {
     auto local = std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count();
     server_offset_ms_.store(reply.server_now_ms - local, std::memory_order_relaxed);

@@ -54,6 +54,7 @@ struct Lane {
   Link link;
   bool busy = false;
   bool rolling_back = false;
+  MonotonicTime reply_due = {};  // while busy or rolling back
   std::shared_ptr<const Trip> trip = {};
   Store::Done done = {};
   std::vector<Part> parts = {};
@@ -90,7 +91,8 @@ class PgStore final : public Store {
   bool drain_lane(Lane& lane);
   void take_result(Lane& lane, const pg::Result& result, int statement);
   void answer(Lane& lane);
-  void lose_lane(Lane& lane, TripError error);
+  void lose_lane(Lane& lane, TripError error, const char* reason = nullptr);
+  bool lose_silent_lanes();
   bool handle_listener(short revents);
   void start_listening();
   void log(LogLevel level, const std::string& text) const noexcept;
@@ -163,6 +165,7 @@ void PgStore::send(std::shared_ptr<const Trip> trip, Done done) {
     case TripWriter::Queued::sent: break;
   }
   lane.busy = true;
+  lane.reply_due = now() + 2 * identity_.lease;
   lane.trip = std::move(trip);
   lane.done = std::move(done);
   lane.reply = {};
@@ -188,13 +191,17 @@ MonotonicTime PgStore::advance_links() {
     if (link.advance(time) && link.state() == Link::State::waiting) lost(link, "connection");
     next = std::min(next, link.due());
   };
-  for (auto& lane : lanes_) advance(lane->link);
+  for (auto& lane : lanes_) {
+    advance(lane->link);
+    if (lane->busy || lane->rolling_back) next = std::min(next, lane->reply_due);
+  }
   if (listening_) advance(*listening_);
   return next;
 }
 
 // One turn. True when something happened that the engine may want to act upon.
 bool PgStore::wait(MonotonicTime until) {
+  if (lose_silent_lanes()) return true;
   auto timeout = std::max(std::min(until, advance_links()) - now(), MonotonicTime::duration::zero());
   fds_.assign(1, pollfd{wake_up_.fd(), POLLIN, 0});
   watched_.assign(1, {});
@@ -297,11 +304,24 @@ void PgStore::answer(Lane& lane) {
   std::exchange(lane.done, {})(std::move(reply));
 }
 
-void PgStore::lose_lane(Lane& lane, TripError error) {
+// Something between here and the server swallows what is sent and keeps the connection open. Two leases later this executor has lost
+// its runs anyway, unless another connection kept it alive.
+bool PgStore::lose_silent_lanes() {
+  bool any = false;
+  auto time = now();
+  for (auto& lane : lanes_) {
+    if (!(lane->busy || lane->rolling_back) || time < lane->reply_due) continue;
+    lose_lane(*lane, TripError::in_doubt, "no reply within two leases");
+    any = true;
+  }
+  return any;
+}
+
+void PgStore::lose_lane(Lane& lane, TripError error, const char* reason) {
   auto failure = lane.link.connection().failure();
   // The reason that the server gave in the last result, where it gave one.
   TripReply reply{.error = error, .sqlstate = lane.reply.sqlstate, .message = lane.reply.message.empty() ? failure.message : lane.reply.message};
-  lost(lane.link, "connection");
+  lost(lane.link, "connection", reason);
   lane.rolling_back = false;
   if (!std::exchange(lane.busy, false)) return;
   lane.trip.reset();
