@@ -72,7 +72,8 @@ void Engine::loop() {
       bool lane = store_->free_lanes() > 0;
       if (lane && !dirty_.empty()) continue;
       io_waits_ = lane;
-      until = poll_deadline_ = next_look();
+      // Without a lane nothing that is due can be sent: poll() returns when there is one again.
+      until = poll_deadline_ = lane ? next_look() : next_timer();
     }
     store_->poll(until);
     std::lock_guard lock(mu_);
@@ -81,10 +82,14 @@ void Engine::loop() {
   }
 }
 
+MonotonicTime Engine::next_timer() const {
+  auto until = now() + std::chrono::seconds(1);
+  return timers_.empty() ? until : std::min(until, timers_.top().when);
+}
+
 MonotonicTime Engine::next_look() const {
-  auto until = std::min({next_beat_, next_poll_, next_held_});
+  auto until = std::min({next_timer(), next_beat_, next_poll_, next_held_});
   if (maintain_here_) until = std::min(until, next_maintain_);
-  if (!timers_.empty()) until = std::min(until, timers_.top().when);
   for (const auto& shipment : again_) until = std::min(until, shipment->not_before);
   return until;
 }

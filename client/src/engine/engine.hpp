@@ -121,6 +121,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   // engine.cpp: life and the loop
   void loop();
+  MonotonicTime next_timer() const;
   MonotonicTime next_look() const;
   bool send_something();
   void beat(Trip& trip);

@@ -1,5 +1,6 @@
 #include "store/pg_trip.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "pg/sqlstate.hpp"
@@ -45,10 +46,15 @@ bool forgettable(const Trip& trip) {
   return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && (trip.claim || trip.heartbeat);
 }
 
+// Whether keys of other transactions can be met. Steps and completions alone stand under the lock of their run's row.
+bool may_wait(const FlushRequest& flush) {
+  return flush.careful || !flush.ops.empty() || std::any_of(flush.runs.begin(), flush.runs.end(), [](const RunItem& run) { return run.is_new; });
+}
+
 std::vector<Part> parts_of(const Trip& trip) {
   std::vector<Part> parts{Part::begin};
   parts.reserve(12);
-  if (trip.flush || forgettable(trip)) parts.push_back(Part::setting);
+  if ((trip.flush && may_wait(*trip.flush)) || forgettable(trip)) parts.push_back(Part::setting);
   if (trip.flush) parts.push_back(Part::flush);
   if (!trip.load.empty()) parts.push_back(Part::load);
   if (!trip.outcomes.empty()) parts.push_back(Part::outcomes);
