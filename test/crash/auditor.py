@@ -91,7 +91,7 @@ class Audit:
     def _read_steps(self):
         found = self.session.query(f"""
             SELECT s.workflow_uuid, s.function_id, s.function_name, s.output, s.error, s.started_at_epoch_ms, s.completed_at_epoch_ms, s.child_workflow_id,
-              (extract(epoch FROM pg_xact_commit_timestamp(s.xmin)) * 1000000)::bigint
+              (extract(epoch FROM COALESCE(pg_xact_commit_timestamp(s.xmin), now())) * 1000000)::bigint
             FROM dbos.operation_outputs AS s WHERE starts_with(s.workflow_uuid, '{self.prefix}-') ORDER BY s.workflow_uuid, s.function_id""")
         steps = collections.defaultdict(dict)
         for row in found:

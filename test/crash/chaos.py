@@ -14,6 +14,7 @@ from links import Proxy
 APPLICATION = "chaos"
 LEASE_MS, GRACE, TICK, BACKOFF_MS = 3000, 1000, 200, 3000
 WORKERS, BATCHES, BATCH = 4, 2, 25
+LAUNCH_S = 20
 COMMON = ("--lease-ms", LEASE_MS, "--step-ms", 20, "--nap-ms", 500)
 
 
@@ -21,15 +22,17 @@ class Slot:
     """A process that is started again whenever it has ended."""
 
     def __init__(self, start):
-        self.start, self.worker, self.frozen_until = start, start(), 0.0
+        self.start, self.worker, self.frozen_until, self.since = start, start(), 0.0, time.monotonic()
 
     def tend(self, now):
         if self.frozen_until and now >= self.frozen_until:
             self.worker.signal(signal.SIGCONT)
             self.frozen_until = 0.0
+        # A launch whose connection fell silent does not come back: whoever supervises gives it up.
+        if now > self.since + LAUNCH_S and not self.worker.is_ready():
+            self.worker.kill()
         if not self.worker.alive():
-            self.worker = self.start()
-            self.frozen_until = 0.0
+            self.worker, self.frozen_until, self.since = self.start(), 0.0, now
 
 
 class Batch:
@@ -137,7 +140,9 @@ class Chaos:
             if time.monotonic() >= next_fault:
                 fault = self.random.choices(faults, weights)[0]
                 self.counts[fault.__name__] += 1
+                before = time.monotonic()
                 fault(self)
+                print(f"# {fault.__name__} {time.monotonic() - before:.1f} s", flush=True)
                 next_fault = time.monotonic() + self.random.uniform(0.1, 2.0)
             time.sleep(0.05)
 
@@ -153,7 +158,8 @@ class Chaos:
         for batch in self.done:
             finished(session, batch.prefix, 60)
         for slot in self.slots:
-            slot.worker.stop()
+            if slot.worker.is_ready():
+                slot.worker.stop()
         return session
 
 

@@ -92,8 +92,11 @@ class Worker:
         return [line[len(kind) + 1:] for line in read(self.said).splitlines() if line.split(" ")[0] == kind]
 
     def ready(self, timeout=20):
-        until(f"{self.executor} is ready", lambda: read(self.said).startswith("ready\n") or self._alive(), timeout)
+        until(f"{self.executor} is ready", lambda: self.is_ready() or self._alive(), timeout)
         return self
+
+    def is_ready(self):
+        return read(self.said).startswith("ready\n")
 
     def _alive(self):
         if self.process.poll() is not None:

@@ -4,7 +4,7 @@
 proxy.py --server HOST:PORT [--seed N] [--every K] [--most M] [--kinds LIST] [--delay MS]
 
 It prints `port N`, and a line `fault KIND` for each fault. Until SIGUSR1 it only forwards; then
-about one in K transactions is broken, M in all, by a kind of the list:
+about one in K transactions is broken, M in all, by the kinds of the list alike:
   reply_lost   the transaction with its COMMIT reaches the server, which answers; nothing of the answer is handed on
   in_flight    as before, but the connection ends at once, while the server may still be committing
   cut          everything but the COMMIT reaches the server, then the connection ends
@@ -38,7 +38,7 @@ class Faults:
     def next(self, at_begin):
         """None for most transactions."""
         kinds = [kind for kind in self.kinds if (kind == "black_hole") == at_begin]
-        if not self.on or self.left <= 0 or not kinds or self.random.randrange(self.every):
+        if not self.on or self.left <= 0 or not kinds or self.random.randrange(self.every * len(self.kinds) // len(kinds)):
             return None
         self.left -= 1
         kind = self.random.choice(kinds)

@@ -181,7 +181,7 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   again->trip = std::make_shared<Trip>();
   again->trip->flush = shipment->trip->flush;
   bool doubt = reply.error == TripError::in_doubt || reply.error == TripError::transient;
-  bool wait = reply.error == TripError::transient || reply.error == TripError::permanent;
+  bool wait = reply.error == TripError::transient || reply.sqlstate == kIncarnationEnded;
   again->trip->flush->careful = shipment->trip->flush->careful || doubt;
   again->parcels = std::move(shipment->parcels);
   again->op_owner = std::move(shipment->op_owner);
