@@ -6,8 +6,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
 PG_MAJOR ?= 15
+export PG_MAJOR
+# The scripts get it only from who chose it: they look for themselves, after the bootstrap.
+ifneq ($(origin PG_CONFIG),undefined)
+export PG_CONFIG
+endif
 PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_MAJOR)/bin/pg_config) pg_config)
-export PG_MAJOR PG_CONFIG
 
 VERSION := $(shell sed -n "s/^default_version *= *'\([^']*\)'.*/\1/p" extension/dbos_sys.control)
 JOBS ?= 2

@@ -45,15 +45,13 @@ Proxy::Proxy(std::string socket_path) : socket_path_(std::move(socket_path)) {
   if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 64) != 0) throw std::runtime_error("no port for the proxy");
   ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
   port_ = ntohs(address.sin_port);
-  std::lock_guard lock(mu_);
-  threads_.emplace_back([this] { accept_loop(); });
+  acceptor_ = std::thread([this] { accept_loop(); });
 }
 
 Proxy::~Proxy() {
   quit_ = true;
-  // The accepting thread is the only one that adds to threads_.
-  threads_.front().join();
-  for (std::size_t i = 1; i < threads_.size(); ++i) threads_[i].join();
+  acceptor_.join();
+  for (auto& server : servers_) server.join();
   ::close(listener_);
 }
 
@@ -68,8 +66,7 @@ void Proxy::accept_loop() {
       ::close(client);
       continue;
     }
-    std::lock_guard lock(mu_);
-    threads_.emplace_back([this, client] { serve(client); });
+    servers_.emplace_back([this, client] { serve(client); });
   }
 }
 

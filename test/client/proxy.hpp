@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,8 +39,8 @@ class Proxy {
   std::atomic<int> cut_{0};
   std::atomic<int> accepted_{0};
   std::atomic<bool> quit_{false};
-  std::mutex mu_;
-  std::vector<std::thread> threads_;  // (mu_)
+  std::vector<std::thread> servers_;  // of the accepting thread, and of the destructor after that has ended
+  std::thread acceptor_;
 };
 
 }  // namespace dbos::testing
