@@ -1,7 +1,8 @@
 // ClientStore against the real extension: blocking calls from any thread, waits, errors as leaves, lost replies.
+#include "store/client_store.hpp"
+
 #include <thread>
 
-#include "store/client_store.hpp"
 #include "store_fixture.hpp"
 
 using namespace dbos::testing;
@@ -44,7 +45,8 @@ void complete(const std::string& uri, const std::string& id, const std::string& 
 TEST_CASE("enqueued workflows are durable and can be looked at") {
   auto uri = server().create_system_database("client_enqueue");
   ClientStore client(options(uri));
-  auto replies = client.enqueue({queued("a", R"(, "priority": 5, "partition_key": "t", "attributes": {"k": 1})"), queued("b", R"(, "delay_ms": 60000, "application_name": null)")});
+  auto replies = client.enqueue({queued("a", R"(, "priority": 5, "partition_key": "t", "attributes": {"k": 1})"),
+                                 queued("b", R"(, "delay_ms": 60000, "application_name": null)")});
   REQUIRE(replies.size() == 2);
   CHECK(replies[0].state == RunState::done);
   CHECK(client.enqueue({}).empty());
@@ -148,7 +150,8 @@ TEST_CASE("many threads wait at once on a few connections") {
   client.enqueue(runs);
   std::vector<std::optional<WorkflowOutcome>> outcomes(kThreads);
   std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) threads.emplace_back([&, i] { outcomes[static_cast<std::size_t>(i)] = client.wait_outcome("w" + std::to_string(i), 20s, true); });
+  for (int i = 0; i < kThreads; ++i)
+    threads.emplace_back([&, i] { outcomes[static_cast<std::size_t>(i)] = client.wait_outcome("w" + std::to_string(i), 20s, true); });
   query(uri, "SELECT dbos_sys.cancel(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status))");
   for (auto& thread : threads) thread.join();
   for (const auto& outcome : outcomes) CHECK((outcome && outcome->status == "CANCELLED"));
@@ -232,7 +235,9 @@ TEST_CASE("queues are registered with their limits, again without harm") {
   auto uri = server().create_system_database("client_queue");
   ClientStore client(options(uri));
   for (int i = 0; i < 2; ++i) client.register_queue("orders", {.worker_concurrency = 2, .concurrency = 5, .rate_limit = 100, .rate_period = 1500ms});
-  CHECK(query(uri, "SELECT concat_ws('|', worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, application_name) FROM dbos.queues") == "2|5|100|1.5|shop");
+  CHECK(query(uri,
+              "SELECT concat_ws('|', worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, application_name) FROM dbos.queues") ==
+        "2|5|100|1.5|shop");
   client.register_queue("orders", {});
   CHECK(query(uri, "SELECT concurrency IS NULL AND rate_limit_max IS NULL FROM dbos.queues") == "t");
   CHECK(thrown<dbos::UsageError>([&] { client.register_queue("orders", {.concurrency = -1}); }).sqlstate() == "WF001");
@@ -280,5 +285,7 @@ TEST_CASE("databases that do not fit are refused with the remedy") {
   CHECK(client.install() == "already");
   client.check_version();
   CHECK(thrown<dbos::ConnectionError>([&] { ClientStore(options(server().uri("client_nowhere"))).status("w"); }).sqlstate() == "3D000");
-  CHECK(has(thrown<dbos::ConnectionError>([&] { ClientStore(options("host=127.0.0.1 port=1 dbname=x")).wait_outcome("w", std::nullopt, true); }).what(), "refused"));
+  CHECK(
+      has(thrown<dbos::ConnectionError>([&] { ClientStore(options("host=127.0.0.1 port=1 dbname=x")).wait_outcome("w", std::nullopt, true); }).what(),
+          "refused"));
 }

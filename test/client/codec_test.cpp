@@ -65,7 +65,8 @@ TEST_CASE("values come back as they went") {
   for (auto number : {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), (std::int64_t{1} << 53) + 1}) {
     CHECK(Codec<std::int64_t>::decode(Codec<std::int64_t>::encode(number)) == number);
   }
-  CHECK(Codec<std::uint64_t>::decode(Codec<std::uint64_t>::encode(std::numeric_limits<std::uint64_t>::max())) == std::numeric_limits<std::uint64_t>::max());
+  CHECK(Codec<std::uint64_t>::decode(Codec<std::uint64_t>::encode(std::numeric_limits<std::uint64_t>::max())) ==
+        std::numeric_limits<std::uint64_t>::max());
   std::string text = std::string("a\0b", 3) + "\u202E\xF0\x9F\x8D\xB5 '; DROP TABLE x;-- $$ \\ %s {}";
   CHECK(Codec<std::string>::decode(Codec<std::string>::encode(text)) == text);
   auto order = Codec<shop::Order>::decode(Codec<shop::Order>::encode({"tea", 2, 1.5}));
@@ -99,14 +100,21 @@ TEST_CASE("numbers that JSON does not have are refused instead of becoming null"
 }
 
 TEST_CASE("text that is not JSON is refused with its position") {
-  for (const char* text : {"{", "[1,]", "NaN", "Infinity", "'a'", "{} x", "\"\\ud800\"", "nul", "01", "\xEF\xBB\xBF" "1"}) {
+  for (const char* text : {"{", "[1,]", "NaN", "Infinity", "'a'", "{} x", "\"\\ud800\"", "nul", "01",
+                           "\xEF\xBB\xBF"
+                           "1"}) {
     auto message = refusal([&] { Codec<nlohmann::json>::decode(text, "inputs"); });
     CAPTURE(text);
     CHECK(has(message, "cannot read inputs: "));
     CHECK(message.find("json.exception") == std::string::npos);
   }
   CHECK(has(refusal([] { Codec<nlohmann::json>::decode("[1,\n x]"); }), "line 2, column 2"));
-  CHECK(has(refusal([] { Codec<nlohmann::json>::decode("\xEF\xBB\xBF" "1"); }), "byte order mark"));
+  CHECK(has(refusal([] {
+              Codec<nlohmann::json>::decode(
+                  "\xEF\xBB\xBF"
+                  "1");
+            }),
+            "byte order mark"));
 }
 
 TEST_CASE("deep nesting is an error and no stack overflow") {
@@ -125,7 +133,8 @@ TEST_CASE("a value of the wrong shape names what, type and members, but no conte
   CHECK(has(message, "{count: string, item: string, price: number}"));
   CHECK_FALSE(has(message, "secret"));
   CHECK(has(refusal([] { Codec<shop::Order>::decode(R"({"item":"tea"})"); }), "key 'count' not found"));
-  CHECK(has(refusal([] { Codec<std::string>::decode("[1,2]", "result of workflow w"); }), "as std::string: type must be string, but is array (the value is array of 2)"));
+  CHECK(has(refusal([] { Codec<std::string>::decode("[1,2]", "result of workflow w"); }),
+            "as std::string: type must be string, but is array (the value is array of 2)"));
 }
 
 TEST_CASE("the inputs envelope of every SDK is read") {
@@ -199,8 +208,8 @@ TEST_CASE("object text quotes what it has to") {
 }
 
 TEST_CASE("statuses have upstream's names") {
-  for (auto status : {dbos::Status::enqueued, dbos::Status::delayed, dbos::Status::pending, dbos::Status::success, dbos::Status::error, dbos::Status::cancelled,
-                      dbos::Status::max_recovery_attempts_exceeded}) {
+  for (auto status : {dbos::Status::enqueued, dbos::Status::delayed, dbos::Status::pending, dbos::Status::success, dbos::Status::error,
+                      dbos::Status::cancelled, dbos::Status::max_recovery_attempts_exceeded}) {
     CHECK(dbos::status_from_string(to_string(status)) == status);
   }
   CHECK(to_string(dbos::Status::max_recovery_attempts_exceeded) == "MAX_RECOVERY_ATTEMPTS_EXCEEDED");

@@ -73,18 +73,28 @@ TEST_CASE("texts are checked for NUL and UTF-8 wherever the byte stands") {
 }
 
 TEST_CASE("UTF-8 is exactly what the standard allows") {
-  for (const char* good : {"", "\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF", "Ünïcode 🍵"}) {
+  for (const char* good :
+       {"", "\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF", "Ünïcode 🍵"}) {
     CAPTURE(good);
     CHECK(check_text(good).fault == TextFault::none);
   }
-  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3("}) {
+  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
+                          "\xF5\x80\x80\x80", "\xC3("}) {
     CHECK(check_text(bad).fault == TextFault::not_utf8);
   }
 }
 
 TEST_CASE("arrays arrive as they were built, texts of every kind included") {
   auto connection = Connection::connect(target(server().uri()));
-  std::vector<std::string> texts{"", "plain", "a,b{c}\"d\\e", "NULL", "'; DROP TABLE x;--", "E'\\''", "$$ %s %I", "line\nbreak\ttab", "Ünïcode 🍵 \u202E",
+  std::vector<std::string> texts{"",
+                                 "plain",
+                                 "a,b{c}\"d\\e",
+                                 "NULL",
+                                 "'; DROP TABLE x;--",
+                                 "E'\\''",
+                                 "$$ %s %I",
+                                 "line\nbreak\ttab",
+                                 "Ünïcode 🍵 \u202E",
                                  std::string(100000, 'y')};
   ArrayBuffer array(kTextArray, kText);
   for (const auto& text : texts) array.add_text(text);
@@ -106,16 +116,18 @@ TEST_CASE("numbers, booleans, JSON and empty arrays arrive as they were built") 
   auto connection = Connection::connect(target(server().uri()));
   ArrayBuffer ints(kInt4Array, kInt4), longs(kInt8Array, kInt8), bools(kBoolArray, kBool), jsons(kJsonbArray, kJsonb), empty(kTextArray, kText);
   for (auto number : {std::numeric_limits<std::int32_t>::min(), -1, 0, std::numeric_limits<std::int32_t>::max()}) ints.add_int4(number);
-  for (auto number : {std::numeric_limits<std::int64_t>::min(), std::int64_t{1795540069000}, std::numeric_limits<std::int64_t>::max()}) longs.add_int8(number);
+  for (auto number : {std::numeric_limits<std::int64_t>::min(), std::int64_t{1795540069000}, std::numeric_limits<std::int64_t>::max()})
+    longs.add_int8(number);
   for (bool value : {true, false}) bools.add_bool(value);
   jsons.add_jsonb(R"({"a": [1, "x"]})");
   jsons.add_null();
   Params params;
   params.array(ints).array(longs).array(bools).array(jsons).array(empty).boolean(true).int4(-7).int8(1LL << 40).null(kText).text("").jsonb("[1]");
-  auto result = ask(connection,
-                    "SELECT $1::text, $2::text, $3::text, ($4)[1] -> 'a' ->> 1, ($4)[2] IS NULL, pg_catalog.cardinality($5), $6, $7, $8, $9 IS NULL, $10 = '', "
-                    "$11::text, $4::text",
-                    params);
+  auto result =
+      ask(connection,
+          "SELECT $1::text, $2::text, $3::text, ($4)[1] -> 'a' ->> 1, ($4)[2] IS NULL, pg_catalog.cardinality($5), $6, $7, $8, $9 IS NULL, $10 = '', "
+          "$11::text, $4::text",
+          params);
   REQUIRE(result.ok());
   CHECK(result.text(0, 0) == "{-2147483648,-1,0,2147483647}");
   CHECK(result.text(0, 1) == "{-9223372036854775808,1795540069000,9223372036854775807}");
@@ -221,7 +233,8 @@ TEST_CASE("missing databases, roles, hosts and sockets are named") {
   CHECK(has(database.what(), "database \"nowhere\" does not exist"));
   CHECK(has(database.hint(), "dbos-sys init"));
   CHECK(is_one_line(database.what()));
-  CHECK(refusal(target("user=nobody dbname=postgres host=" + server().variable("PGHOST") + " port=" + server().variable("PGPORT"))).sqlstate() == "28000");
+  CHECK(refusal(target("user=nobody dbname=postgres host=" + server().variable("PGHOST") + " port=" + server().variable("PGPORT"))).sqlstate() ==
+        "28000");
   CHECK(has(refusal(target("host=/nonexistent dbname=x")).what(), "/nonexistent/.s.PGSQL.5432"));
   CHECK(has(refusal(target("host=127.0.0.1 port=1 dbname=x")).what(), "Connection refused"));
   CHECK(has(refusal(target("host=host.invalid dbname=x")).what(), "host.invalid"));
@@ -230,8 +243,9 @@ TEST_CASE("missing databases, roles, hosts and sockets are named") {
 }
 
 TEST_CASE("a string that is no connection string is refused without showing what may be a password") {
-  for (const char* text : {"postgresql//u:s3cr3t@h/db", "postgresql://u:s3cr3t@h:port/db", "postgres://u:s3cr3t@h/db?unknown=1", "host=h password=s3cr3t pasword=1", "host=h s3cr3t",
-                           "mysql://u:s3cr3t@h/db", "postgresql://u:s3 cr3t@h/db?x", "password='s3cr3t"}) {
+  for (const char* text :
+       {"postgresql//u:s3cr3t@h/db", "postgresql://u:s3cr3t@h:port/db", "postgres://u:s3cr3t@h/db?unknown=1", "host=h password=s3cr3t pasword=1",
+        "host=h s3cr3t", "mysql://u:s3cr3t@h/db", "postgresql://u:s3 cr3t@h/db?x", "password='s3cr3t"}) {
     auto error = refusal(target(text));
     CAPTURE(error.what());
     CHECK_FALSE(has(error.what(), "s3cr3t"));
@@ -259,7 +273,8 @@ TEST_CASE("a host that does not answer costs one timeout, and the next host is t
   CHECK(has(silent.what(), "no answer from 127.0.0.1 port " + port + " within 300 ms"));
   CHECK(std::chrono::steady_clock::now() - started < 3s);
   auto host = server().variable("PGHOST");
-  auto connection = Connection::connect({"dbname=postgres user=postgres host=127.0.0.1," + host + " port=" + port + "," + server().variable("PGPORT"), "pg_test", 300ms});
+  auto connection = Connection::connect(
+      {"dbname=postgres user=postgres host=127.0.0.1," + host + " port=" + port + "," + server().variable("PGPORT"), "pg_test", 300ms});
   CHECK(connection.alive());
   CHECK(connection.host() == host + " port " + server().variable("PGPORT"));
 }

@@ -38,7 +38,8 @@ class Pooler {
     pid_ = ::fork();
     if (pid_ == 0) {
       std::string ini = folder_ + "/ini";
-      if (::geteuid() == 0) ::execlp("setpriv", "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer", "-q", ini.c_str(), nullptr);
+      if (::geteuid() == 0)
+        ::execlp("setpriv", "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer", "-q", ini.c_str(), nullptr);
       else ::execlp("pgbouncer", "pgbouncer", "-q", ini.c_str(), nullptr);
       ::_exit(127);
     }
@@ -77,7 +78,8 @@ TEST_CASE("a workflow's life through a transaction pooler with fewer server sess
     auto& executor = i % 2 ? one : two;
     executor.ready();
     auto id = "w" + std::to_string(i);
-    replies.push_back(executor.begin(flush_of({new_run(id, uuid(), i % 4 == 0 ? R"({"queue": "orders"})" : "")}, i % 4 == 0 ? std::vector<StepItem>{} : std::vector{step(0, 0, "1")})));
+    replies.push_back(executor.begin(flush_of({new_run(id, uuid(), i % 4 == 0 ? R"({"queue": "orders"})" : "")},
+                                              i % 4 == 0 ? std::vector<StepItem>{} : std::vector{step(0, 0, "1")})));
   }
   for (std::size_t i = 0; i < replies.size(); ++i) CHECK((i % 2 ? one : two).finish(replies[i]).error == TripError::none);
   Trip claim;
@@ -99,8 +101,9 @@ TEST_CASE("neither a failed nor an asynchronous trip leaves anything in a shared
   Trip heartbeat;
   heartbeat.heartbeat = true;
   REQUIRE(one.trip(heartbeat).error == TripError::none);
-  auto settings = "SELECT current_setting('synchronous_commit') || current_setting('lock_timeout') || (SELECT count(*) FROM pg_prepared_statements) || "
-                  "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) || current_setting('transaction_isolation')";
+  auto settings =
+      "SELECT current_setting('synchronous_commit') || current_setting('lock_timeout') || (SELECT count(*) FROM pg_prepared_statements) || "
+      "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) || current_setting('transaction_isolation')";
   CHECK(query(pooler.uri("pooled_clean"), settings) == "on000read committed");
 }
 

@@ -56,9 +56,13 @@ Server::~Server() {
   }
 }
 
-std::string Server::cluster(const std::string& verb, const std::string& arguments) const { return run(script() + verb + " " + name_ + " " + arguments); }
+std::string Server::cluster(const std::string& verb, const std::string& arguments) const {
+  return run(script() + verb + " " + name_ + " " + arguments);
+}
 
-std::string Server::variable(const std::string& name) const { return run("eval \"$(" + script() + "env " + name_ + ")\"; printf '%s' \"$" + name + "\""); }
+std::string Server::variable(const std::string& name) const {
+  return run("eval \"$(" + script() + "env " + name_ + ")\"; printf '%s' \"$" + name + "\"");
+}
 
 std::string Server::uri(const std::string& database) const { return base_ + database; }
 
@@ -83,7 +87,8 @@ std::string Server::create_system_database(const std::string& name) {
 
 std::string query(const std::string& uri, const std::string& sql) {
   std::unique_ptr<PGconn, void (*)(PGconn*)> connection(PQconnectdb(uri.c_str()), PQfinish);
-  PQsetNoticeReceiver(connection.get(), [](void*, const PGresult*) {}, nullptr);
+  PQsetNoticeReceiver(
+      connection.get(), [](void*, const PGresult*) {}, nullptr);
   std::unique_ptr<PGresult, void (*)(PGresult*)> result(PQexec(connection.get(), sql.c_str()), PQclear);
   auto status = PQresultStatus(result.get());
   if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) throw std::runtime_error(sql + ": " + PQerrorMessage(connection.get()));

@@ -82,7 +82,9 @@ TEST_CASE("the listener hears what others notify, again after it was cut, and ig
   executor.until([&] { return !executor.heard.empty(); });
   CHECK(executor.heard.front() == "|");
   executor.heard.clear();
-  query(uri, "NOTIFY dbos_sys, 'work'; NOTIFY dbos_workflow_events_channel, 'dbos_listen_selftest'; NOTIFY other, 'x'; NOTIFY dbos_notifications_channel, 'w::t'");
+  query(uri,
+        "NOTIFY dbos_sys, 'work'; NOTIFY dbos_workflow_events_channel, 'dbos_listen_selftest'; NOTIFY other, 'x'; NOTIFY dbos_notifications_channel, "
+        "'w::t'");
   executor.until([&] { return executor.heard.size() >= 2; });
   CHECK(executor.heard == std::vector<std::string>{"dbos_sys|work", "dbos_notifications_channel|w::t"});
   executor.heard.clear();
@@ -114,4 +116,3 @@ TEST_CASE("a standby is refused, and used once it is the primary") {
   query(uri, "SELECT pg_promote()");
   CHECK(running.trip(flush_of({new_run("after", uuid())})).error == TripError::none);
 }
-

@@ -36,14 +36,19 @@ inline Identity identity(const std::string& executor = "one") { return {"shop", 
 // A PgStore whose trips are awaited one at a time.
 struct Executor {
   explicit Executor(const std::string& uri, int lanes = 1, bool listen = false, Milliseconds timeout = 2000ms)
-      : store(make_pg_store(PgStoreOptions{.database = uri, .lanes = lanes, .listen = listen, .connect_timeout = timeout, .log = [this](auto, auto text) { logged += std::string(text) + "\n"; }})) {}
+      : store(make_pg_store(
+            PgStoreOptions{.database = uri, .lanes = lanes, .listen = listen, .connect_timeout = timeout, .log = [this](auto, auto text) {
+                             logged += std::string(text) + "\n";
+                           }})) {}
 
   void open(bool migrate = false) {
     store->open(who, migrate, [this](const Notification& n) { heard.push_back(n.channel + "|" + n.payload); });
     ready();
   }
   // Until a lane is free.
-  void ready() { until([this] { return store->free_lanes() > 0; }); }
+  void ready() {
+    until([this] { return store->free_lanes() > 0; });
+  }
   void until(const std::function<bool()>& condition) {
     auto deadline = store->now() + 10s;
     while (!condition()) {
@@ -96,7 +101,8 @@ inline std::shared_ptr<const ClaimFilter> filter() {
 inline std::int64_t now_ms() { return std::chrono::duration_cast<Milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 inline StepItem step(int run, int function_id, const std::string& output) {
-  return {.run = run, .function_id = function_id, .name = "charge", .output = output, .error = {}, .started_ms = now_ms() - 5, .completed_ms = now_ms()};
+  return {
+      .run = run, .function_id = function_id, .name = "charge", .output = output, .error = {}, .started_ms = now_ms() - 5, .completed_ms = now_ms()};
 }
 
 inline std::string status_of(const std::string& uri, const std::string& id) {

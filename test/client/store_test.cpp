@@ -1,9 +1,8 @@
 // PgStore against the real extension: what trips do and how they are answered.
-#include "store_fixture.hpp"
-
 #include <algorithm>
 
 #include "store/pg_session.hpp"
+#include "store_fixture.hpp"
 
 using namespace dbos;
 using namespace dbos::testing;
@@ -71,8 +70,9 @@ TEST_CASE("a run is started, checkpointed and completed, and claims come back wi
   Executor executor(uri);
   executor.open();
   auto token = uuid();
-  auto reply = executor.trip(flush_of({new_run("direct", token), new_run("queued", uuid(), R"({"queue": "orders", "partition_key": "tenant", "timeout_ms": 60000})")},
-                                      {step(0, 0, R"("one")"), step(0, 1, R"("two")")}));
+  auto reply = executor.trip(
+      flush_of({new_run("direct", token), new_run("queued", uuid(), R"({"queue": "orders", "partition_key": "tenant", "timeout_ms": 60000})")},
+               {step(0, 0, R"("one")"), step(0, 1, R"("two")")}));
   REQUIRE(reply.error == TripError::none);
   REQUIRE(reply.runs.size() == 2);
   CHECK(reply.runs[0].state == RunState::done);
@@ -174,7 +174,9 @@ TEST_CASE("starts that meet another's id are answered one by one") {
   CHECK(same.runs[0].state == RunState::exists);
   CHECK(same.runs[0].value == "PENDING");
   CHECK(same.runs[1].state == RunState::done);
-  auto reply = executor.trip(flush_of({other, new_run("late", uuid(), held), new_run("later", uuid(), R"({"queue": "orders", "deduplication_id": "d", "on_duplicate": "return_existing"})")}));
+  auto reply =
+      executor.trip(flush_of({other, new_run("late", uuid(), held),
+                              new_run("later", uuid(), R"({"queue": "orders", "deduplication_id": "d", "on_duplicate": "return_existing"})")}));
   REQUIRE(reply.error == TripError::none);
   CHECK(reply.runs[0].state == RunState::conflict);
   CHECK(reply.runs[0].value == "checkout");
@@ -191,7 +193,8 @@ TEST_CASE("a run that was cancelled elsewhere is reported lost with its outcome,
   auto a = uuid(), b = uuid();
   REQUIRE(executor.trip(flush_of({new_run("a", a), new_run("b", b)})).error == TripError::none);
   query(uri, "SELECT dbos_sys.cancel(ARRAY['a'])");
-  auto reply = executor.trip(flush_of({{.id = "a", .token = a}, {.id = "b", .token = b}, {.id = "b", .token = uuid()}}, {step(0, 0, "1"), step(1, 0, "1")}));
+  auto reply =
+      executor.trip(flush_of({{.id = "a", .token = a}, {.id = "b", .token = b}, {.id = "b", .token = uuid()}}, {step(0, 0, "1"), step(1, 0, "1")}));
   REQUIRE(reply.error == TripError::none);
   CHECK(reply.runs[0].state == RunState::lost);
   REQUIRE(reply.runs[0].outcome.has_value());
@@ -243,14 +246,16 @@ TEST_CASE("SQL in texts is text") {
   Executor executor(uri);
   executor.open();
   std::vector<RunItem> runs;
-  for (const char* id : {"'; DROP TABLE dbos.workflow_status; --", "$$ $1 \\", "%s %I {}", "E'\\''", "{a,\"b\"}", "Ünïcode 🍵 \u202E", " leading"}) runs.push_back(new_run(id, uuid()));
+  for (const char* id : {"'; DROP TABLE dbos.workflow_status; --", "$$ $1 \\", "%s %I {}", "E'\\''", "{a,\"b\"}", "Ünïcode 🍵 \u202E", " leading"})
+    runs.push_back(new_run(id, uuid()));
   auto ids = runs;
   REQUIRE(executor.trip(flush_of(runs)).error == TripError::none);
   Trip held;
   held.held = true;
   auto reply = executor.trip(held);
   CHECK(reply.held.size() == ids.size());
-  for (const auto& run : ids) CHECK(std::any_of(reply.held.begin(), reply.held.end(), [&](const auto& key) { return key.id == run.id && key.token == run.token; }));
+  for (const auto& run : ids)
+    CHECK(std::any_of(reply.held.begin(), reply.held.end(), [&](const auto& key) { return key.id == run.id && key.token == run.token; }));
 }
 
 TEST_CASE("payloads that are empty, JSON null and large come back byte by byte") {
@@ -276,14 +281,20 @@ TEST_CASE("payloads that are empty, JSON null and large come back byte by byte")
 
 TEST_CASE("errors that another try may pass are transient, others permanent; both leave nothing behind and the lane usable") {
   auto uri = server().create_system_database("store_errors");
-  query(uri, "CREATE TABLE public.fault (code text); INSERT INTO public.fault VALUES ('40001');"
-             "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = (SELECT code FROM public.fault), "
-             "MESSAGE = 'made to fail', DETAIL = 'why', HINT = 'what to do'; END $$;"
-             "CREATE TRIGGER fail BEFORE INSERT ON dbos.operation_outputs FOR EACH ROW EXECUTE FUNCTION public.fail()");
+  query(uri,
+        "CREATE TABLE public.fault (code text); INSERT INTO public.fault VALUES ('40001');"
+        "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = (SELECT code FROM public.fault), "
+        "MESSAGE = 'made to fail', DETAIL = 'why', HINT = 'what to do'; END $$;"
+        "CREATE TRIGGER fail BEFORE INSERT ON dbos.operation_outputs FOR EACH ROW EXECUTE FUNCTION public.fail()");
   Executor executor(uri);
   executor.open();
-  for (auto [code, expected] : {std::pair{"40001", TripError::transient}, {"23505", TripError::transient}, {"57014", TripError::transient}, {"53100", TripError::transient},
-                                {"P0001", TripError::permanent}, {"22P05", TripError::permanent}, {"42501", TripError::permanent}}) {
+  for (auto [code, expected] : {std::pair{"40001", TripError::transient},
+                                {"23505", TripError::transient},
+                                {"57014", TripError::transient},
+                                {"53100", TripError::transient},
+                                {"P0001", TripError::permanent},
+                                {"22P05", TripError::permanent},
+                                {"42501", TripError::permanent}}) {
     CAPTURE(code);
     query(uri, std::string("UPDATE public.fault SET code = '") + code + "'");
     auto reply = executor.trip(flush_of({new_run("w", uuid())}, {step(0, 0, "1")}));
@@ -352,12 +363,14 @@ TEST_CASE("runs are given back and handed over without a counted attempt") {
 
 TEST_CASE("trips are read-write and READ COMMITTED whatever the DBA's defaults are, and only forgettable ones commit asynchronously") {
   auto uri = server().create_system_database("store_defaults");
-  query(uri, "CREATE TABLE public.seen (what text, isolation text, commit text);"
-             "CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES "
-             "(TG_TABLE_NAME || ' ' || TG_OP, current_setting('transaction_isolation'), current_setting('synchronous_commit')); RETURN NEW; END $$;"
-             "CREATE TRIGGER look AFTER INSERT OR UPDATE ON dbos.workflow_status FOR EACH ROW EXECUTE FUNCTION public.look();"
-             "CREATE TRIGGER look AFTER UPDATE ON dbos_ops.executors FOR EACH ROW EXECUTE FUNCTION public.look();"
-             "ALTER DATABASE store_defaults SET default_transaction_read_only = on; ALTER DATABASE store_defaults SET default_transaction_isolation = 'serializable'");
+  query(uri,
+        "CREATE TABLE public.seen (what text, isolation text, commit text);"
+        "CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES "
+        "(TG_TABLE_NAME || ' ' || TG_OP, current_setting('transaction_isolation'), current_setting('synchronous_commit')); RETURN NEW; END $$;"
+        "CREATE TRIGGER look AFTER INSERT OR UPDATE ON dbos.workflow_status FOR EACH ROW EXECUTE FUNCTION public.look();"
+        "CREATE TRIGGER look AFTER UPDATE ON dbos_ops.executors FOR EACH ROW EXECUTE FUNCTION public.look();"
+        "ALTER DATABASE store_defaults SET default_transaction_read_only = on; ALTER DATABASE store_defaults SET default_transaction_isolation = "
+        "'serializable'");
   Executor executor(uri);
   executor.open();
   REQUIRE(executor.trip(flush_of({new_run("w", uuid(), R"({"queue": "orders"})")})).error == TripError::none);

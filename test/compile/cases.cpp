@@ -1,7 +1,6 @@
 // Each case is a mistake that the compiler has to find. With CASE=0 only the correct code around them is compiled.
 // `// CASE n: what is wrong: a part of the message`, followed by the lines of the mistake.
 #include <dbos/dbos.hpp>
-
 #include <string>
 #include <string_view>
 
@@ -33,21 +32,21 @@ void mistakes([[maybe_unused]] dbos::Runtime& runtime, [[maybe_unused]] dbos::Co
               [[maybe_unused]] const dbos::Workflow<std::string(int)>& workflow) {
 #if CASE == 1  // CASE 1: a workflow's result that cannot be written: cannot be written as JSON
   runtime.workflow("w", [](dbos::Context&) { return Plain{}; });
-#elif CASE == 2  // CASE 2: a workflow's argument that cannot be read: cannot be read from JSON
+#elif CASE == 2   // CASE 2: a workflow's argument that cannot be read: cannot be read from JSON
   runtime.workflow("w", [](dbos::Context&, WriteOnly) {});
-#elif CASE == 3  // CASE 3: a step that returns a pointer: pointers and views are not read
+#elif CASE == 3   // CASE 3: a step that returns a pointer: pointers and views are not read
   context.step("s", []() -> const char* { return "x"; });
-#elif CASE == 4  // CASE 4: a step that returns a view: pointers and views are not read
+#elif CASE == 4   // CASE 4: a step that returns a view: pointers and views are not read
   context.step("s", []() -> std::string_view { return "x"; });
-#elif CASE == 5  // CASE 5: a workflow that does not take its context: SignatureOf
+#elif CASE == 5   // CASE 5: a workflow that does not take its context: SignatureOf
   runtime.workflow("w", [](int) {});
-#elif CASE == 6  // CASE 6: an argument of another type: cannot convert|could not convert|no matching function
+#elif CASE == 6   // CASE 6: an argument of another type: cannot convert|could not convert|no matching function
   workflow.start(std::string("text"));
-#elif CASE == 7  // CASE 7: an argument too few: no matching function
+#elif CASE == 7   // CASE 7: an argument too few: no matching function
   workflow.start();
-#elif CASE == 8  // CASE 8: a handle of another result: conversion from
+#elif CASE == 8   // CASE 8: a handle of another result: conversion from
   dbos::Handle<int> handle = workflow.start(1);
-#elif CASE == 9  // CASE 9: a copied context: deleted function
+#elif CASE == 9   // CASE 9: a copied context: deleted function
   dbos::Context copy = context;
 #elif CASE == 10  // CASE 10: a copied runtime: deleted function
   dbos::Runtime copy = runtime;

@@ -7,8 +7,6 @@
 //
 // Standard output: `ready`; `ack ID` when a start is acknowledged; `result ID JSON` and `failed ID NAME` as a waiter was told;
 // `open ID WHY` when it was not told.
-#include <dbos/dbos.hpp>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
+#include <dbos/dbos.hpp>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -58,12 +57,13 @@ std::int64_t microseconds(clockid_t clock) {
 // One write() to a file in append mode: lines of several processes do not mix, and their order is the order of what happened.
 class EffectLog {
  public:
-  EffectLog(const std::string& path, std::string executor) : fd_(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), executor_(std::move(executor)) {
+  EffectLog(const std::string& path, std::string executor)
+      : fd_(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), executor_(std::move(executor)) {
     if (fd_ < 0) throw std::runtime_error("cannot open " + path);
   }
   void write(const dbos::StepContext& step, std::string_view name, std::int64_t execution, const char* phase) {
-    auto line = text_of(executor_, '\t', ::getpid(), '\t', step.workflow_id(), '\t', step.step_id(), '\t', name, '\t', step.attempt(), '\t', execution, '\t',
-                        phase, '\t', microseconds(CLOCK_REALTIME), '\t', microseconds(CLOCK_MONOTONIC), '\n');
+    auto line = text_of(executor_, '\t', ::getpid(), '\t', step.workflow_id(), '\t', step.step_id(), '\t', name, '\t', step.attempt(), '\t',
+                        execution, '\t', phase, '\t', microseconds(CLOCK_REALTIME), '\t', microseconds(CLOCK_MONOTONIC), '\n');
     if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size()) || ::fdatasync(fd_) != 0) std::abort();
   }
 
@@ -85,7 +85,8 @@ class Workflows {
         log_(log),
         chain_(runtime.workflow("chain", [this](dbos::Context& context, std::string tag, int steps) { return chain(context, tag, steps); })),
         nap_(runtime.workflow("nap", [this](dbos::Context& context, std::string tag, int ms) { return nap(context, tag, ms); })),
-        messenger_(runtime.workflow("messenger", [this](dbos::Context& context, std::string to, std::string tag) { return messenger(context, to, tag); })),
+        messenger_(
+            runtime.workflow("messenger", [this](dbos::Context& context, std::string to, std::string tag) { return messenger(context, to, tag); })),
         family_(runtime.workflow("family", [this](dbos::Context& context, std::string tag) { return family(context, tag); })),
         flaky_(runtime.workflow("flaky", [this](dbos::Context& context, std::string tag) { return flaky(context, tag); })),
         fail_(runtime.workflow("fail", [this](dbos::Context& context, std::string tag) { return fail(context, tag); })) {}
@@ -139,7 +140,8 @@ class Workflows {
   std::string family(dbos::Context& context, const std::string& tag) {
     effect(context, "born", 1);
     bool direct = tag.back() % 2 == 0;
-    auto child = direct ? context.start(messenger_, context.workflow_id(), tag) : context.enqueue(messenger_, settings_.queue(), {}, context.workflow_id(), tag);
+    auto child = direct ? context.start(messenger_, context.workflow_id(), tag)
+                        : context.enqueue(messenger_, settings_.queue(), {}, context.workflow_id(), tag);
     auto message = context.recv<std::string>("go", milliseconds(300000));
     auto result = child.result();
     effect(context, "grown", 2);

@@ -125,6 +125,14 @@ def failure_recorded(server):
     equal(case.heir.words("failed"), ["p10-fail-0 Refusal"])
 
 
+def unknown_point(server):
+    """a crash point that there is not, or a number that is none, stops the launch and is named"""
+    for point, said in (("step.after_lunch", "step.after_lunch"), ("sleep.parked:0", "0 is no number of passings")):
+        worker = Worker(server, "work", "p11", "p11.worker", crash=point)
+        equal(worker.wait(), 3, "exit code")
+        assert said in worker.stderr(), worker.stderr()
+
+
 def crowd(server, place, point, passing):
     def test():
         name = f"c{place}"
@@ -138,7 +146,8 @@ def crowd(server, place, point, passing):
 
 def tests(server, random):
     alone_cases = (start_before_send, start_after_commit, claim_after_commit, step_after_body, step_after_commit, end_before_send, end_after_commit,
-                   sleep_parked, receive_parked, failure_recorded)
+                   sleep_parked, receive_parked, failure_recorded, unknown_point)
     most = {"step.after_body": 40, "step.after_commit": 20, "sleep.parked": 6, "claim.after_commit": 8}
     named = [(case.__doc__, lambda case=case: case(server)) for case in alone_cases]
-    return [(judge.finds_damage.__doc__, lambda: judge.finds_damage(server))] + named + [crowd(server, place, point, random.randint(1, most.get(point, 12))) for place, point in enumerate(POINTS)]
+    crowds = [crowd(server, place, point, random.randint(1, most.get(point, 12))) for place, point in enumerate(POINTS)]
+    return [(judge.finds_damage.__doc__, lambda: judge.finds_damage(server)), *named, *crowds]

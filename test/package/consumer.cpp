@@ -1,6 +1,5 @@
 // Uses enough of the client that everything has to be linked; needs no server.
 #include <dbos/dbos.hpp>
-
 #include <iostream>
 
 int main() {

@@ -22,12 +22,15 @@ inline constexpr int kMaxJsonDepth = 512;
 
 // Types that can be written to the system database, read from it, and both. What is read has to own its contents: no pointers, no views.
 template <class T>
-concept Encodable = requires(nlohmann::json json, const T& value) { json = value; };
+concept Encodable = requires(nlohmann::json json, const T& value) {
+  json = value;
+};
 template <class T>
-concept Decodable = !std::is_pointer_v<T> && !std::is_reference_v<T> && !std::is_same_v<T, std::string_view> &&
-                    requires(const nlohmann::json& json) { json.template get<T>(); };
+concept Decodable = !std::is_pointer_v<T> && !std::is_reference_v<T> && !std::is_same_v<T, std::string_view> && requires(const nlohmann::json& json) {
+  json.template get<T>();
+};
 template <class T>
-concept Serializable = std::is_void_v<T> || (Encodable<T> && Decodable<T>);
+concept Serializable = std::is_void_v<T> ||(Encodable<T>&& Decodable<T>);
 
 namespace detail {
 
@@ -45,7 +48,8 @@ std::string dump_arguments(nlohmann::json::array_t arguments);
 
 template <class T>
 T decode_value(const nlohmann::json& value, std::string_view what) {
-  static_assert(Decodable<T>, "this type cannot be read from JSON: give it a from_json, or NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE; pointers and views are not read");
+  static_assert(Decodable<T>,
+                "this type cannot be read from JSON: give it a from_json, or NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE; pointers and views are not read");
   try {
     return value.get<T>();
   } catch (const nlohmann::json::exception& e) {
@@ -78,7 +82,9 @@ struct Codec {
 // A string literal is written as the string it is, and read as std::string.
 template <std::size_t N>
 struct Codec<char[N]> {
-  static std::string encode(const char (&text)[N], std::string_view what = "value") { return detail::dump_json(nlohmann::json(std::string_view(text)), what); }
+  static std::string encode(const char (&text)[N], std::string_view what = "value") {
+    return detail::dump_json(nlohmann::json(std::string_view(text)), what);
+  }
 };
 
 }  // namespace dbos

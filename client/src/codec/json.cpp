@@ -128,7 +128,8 @@ nlohmann::json::array_t parse_arguments(std::string_view envelope, std::size_t e
   if (positional.is_array()) arguments = std::move(positional.get_ref<json::array_t&>());
   if (named.is_object() && !named.empty()) {
     // C++ parameters have no names: an object of names is one argument.
-    if (expected != 1 || !arguments.empty()) throw_codec("read", kWhat, "named arguments need a workflow with one parameter, and no positional ones beside them");
+    if (expected != 1 || !arguments.empty())
+      throw_codec("read", kWhat, "named arguments need a workflow with one parameter, and no positional ones beside them");
     arguments.push_back(std::move(named));
   }
   if (arguments.size() > expected || arguments.size() < required) {

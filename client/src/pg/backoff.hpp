@@ -10,7 +10,8 @@ namespace dbos::detail::pg {
 
 class Backoff {
  public:
-  Backoff(std::chrono::milliseconds start, std::chrono::milliseconds longest, std::uint64_t seed) : start_(start), longest_(longest), next_(start), random_(seed) {}
+  Backoff(std::chrono::milliseconds start, std::chrono::milliseconds longest, std::uint64_t seed)
+      : start_(start), longest_(longest), next_(start), random_(seed) {}
 
   std::chrono::milliseconds next() {
     auto base = next_;

@@ -105,7 +105,8 @@ ServerError parse_failure(std::string_view text) {
   }
   for (std::size_t at = kept.find(":  "); at != std::string::npos; at = kept.find(":  ", at + 1)) {
     auto code = std::string_view(kept).substr(at + 3);
-    bool is_code = code.size() > 6 && code[5] == ':' && std::all_of(code.begin(), code.begin() + 5, [](unsigned char c) { return std::isdigit(c) || std::isupper(c); });
+    bool is_code = code.size() > 6 && code[5] == ':' &&
+                   std::all_of(code.begin(), code.begin() + 5, [](unsigned char c) { return std::isdigit(c) || std::isupper(c); });
     if (!is_code) continue;
     error.sqlstate = code.substr(0, 5);
     kept.erase(at + 3, 7);
@@ -126,7 +127,8 @@ ServerError parse_failure(std::string_view text) {
 
 void check_target(const Target& target) {
   if (auto check = check_text(target.database); check.fault != TextFault::none) throw ConnectionError("the connection string " + describe(check));
-  bool is_string = target.database.find('=') != std::string::npos || target.database.starts_with("postgresql://") || target.database.starts_with("postgres://");
+  bool is_string =
+      target.database.find('=') != std::string::npos || target.database.starts_with("postgresql://") || target.database.starts_with("postgres://");
   if (!is_string) {
     // A mistyped scheme would be taken for a database's name, and shown with its password.
     if (target.database.find("://") != std::string::npos || target.database.find('@') != std::string::npos) {

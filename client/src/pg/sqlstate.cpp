@@ -10,7 +10,8 @@ namespace {
 using namespace std::string_view_literals;
 
 // 57014: somebody's pg_cancel_backend() or statement_timeout. 57P04 (database dropped) and 53400 (a limit of the DBA's) are not here.
-constexpr std::array kRetry{"40001"sv, "40P01"sv, "55P03"sv, "57014"sv, "57P01"sv, "57P02"sv, "57P03"sv, "57P05"sv, "53000"sv, "53100"sv, "53200"sv, "53300"sv};
+constexpr std::array kRetry{"40001"sv, "40P01"sv, "55P03"sv, "57014"sv, "57P01"sv, "57P02"sv,
+                            "57P03"sv, "57P05"sv, "53000"sv, "53100"sv, "53200"sv, "53300"sv};
 
 }  // namespace
 

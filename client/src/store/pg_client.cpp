@@ -50,12 +50,14 @@ WorkflowInfo read_info(const pg::Result& rows, int row) {
   int column = 0;
   info.id = rows.text(row, column++);
   info.status = status_from_string(rows.text(row, column++));
-  for (auto* text : {&info.name, &info.class_name, &info.application, &info.version, &info.executor_id, &info.queue, &info.partition, &info.deduplication_id,
-                     &info.parent_id, &info.forked_from, &info.authenticated_user, &info.attributes_json, &info.serialization}) {
+  for (auto* text :
+       {&info.name, &info.class_name, &info.application, &info.version, &info.executor_id, &info.queue, &info.partition, &info.deduplication_id,
+        &info.parent_id, &info.forked_from, &info.authenticated_user, &info.attributes_json, &info.serialization}) {
     *text = rows.text(row, column++);
   }
   info.priority = rows.int4(row, column++);
-  for (auto* number : {&info.attempts, &info.created_at, &info.started_at, &info.updated_at, &info.completed_at, &info.delay_until, &info.timeout_ms, &info.deadline}) {
+  for (auto* number : {&info.attempts, &info.created_at, &info.started_at, &info.updated_at, &info.completed_at, &info.delay_until, &info.timeout_ms,
+                       &info.deadline}) {
     *number = rows.int8(row, column++);
   }
   for (auto* payload : {&info.inputs, &info.output, &info.error}) *payload = rows.text_or_null(row, column++);
@@ -146,7 +148,9 @@ std::vector<RunReply> ClientStore::Impl::enqueue(const std::vector<RunItem>& run
       auto reply = flush_once(trip);
       bool busy = std::any_of(reply.runs.begin(), reply.runs.end(), [](const auto& run) { return run.state == RunState::busy; });
       if (reply.error == TripError::none && !busy) return std::move(reply.runs);
-      if (left == 0) throw_server_error({reply.sqlstate.empty() ? "40001" : reply.sqlstate, busy ? "a workflow of this id is being changed" : reply.message, {}, reply.hint});
+      if (left == 0)
+        throw_server_error(
+            {reply.sqlstate.empty() ? "40001" : reply.sqlstate, busy ? "a workflow of this id is being changed" : reply.message, {}, reply.hint});
     } catch (const InDoubt& e) {
       in_doubt = true;
       if (left == 0) throw;
@@ -161,7 +165,8 @@ std::vector<RunReply> ClientStore::Impl::enqueue(const std::vector<RunItem>& run
 }
 
 ClientStore::ClientStore(const ClientOptions& options) : impl_(std::make_unique<Impl>(options)) {
-  if (options.connect_timeout.count() <= 0) throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
+  if (options.connect_timeout.count() <= 0)
+    throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
 }
 ClientStore::~ClientStore() = default;
 
@@ -206,12 +211,14 @@ std::vector<StepInfo> ClientStore::steps(const std::string& id) {
 
 int ClientStore::cancel(const std::vector<std::string>& ids, bool children) {
   auto array = text_array(ids);
-  return impl_->pool.run(Repeat::write, kCancel, pg::Params().array(array).boolean(children), "cancel", ids.size() == 1 ? ids.front() : "").int4(0, 0);
+  return impl_->pool.run(Repeat::write, kCancel, pg::Params().array(array).boolean(children), "cancel", ids.size() == 1 ? ids.front() : "")
+      .int4(0, 0);
 }
 
 int ClientStore::resume(const std::vector<std::string>& ids, const std::string& queue) {
   auto array = text_array(ids);
-  return impl_->pool.run(Repeat::write, kResume, pg::Params().array(array).text_or_null(queue), "resume", ids.size() == 1 ? ids.front() : "").int4(0, 0);
+  return impl_->pool.run(Repeat::write, kResume, pg::Params().array(array).text_or_null(queue), "resume", ids.size() == 1 ? ids.front() : "")
+      .int4(0, 0);
 }
 
 void ClientStore::send(const std::string& destination, const std::string& topic, const std::string& message_json, const std::string& key) {
@@ -234,7 +241,9 @@ void ClientStore::register_queue(const std::string& name, const QueueOptions& op
   if (options.concurrency != 0) settings.number("concurrency", options.concurrency);
   if (options.rate_limit != 0) settings.number("rate_limit_max", options.rate_limit);
   auto period = options.rate_period.count();
-  if (period != 0) settings.json("rate_limit_period_sec", (period < 0 ? "-" : "") + std::to_string(std::abs(period) / 1000) + "." + std::to_string(1000 + std::abs(period) % 1000).substr(1));
+  if (period != 0)
+    settings.json("rate_limit_period_sec",
+                  (period < 0 ? "-" : "") + std::to_string(std::abs(period) / 1000) + "." + std::to_string(1000 + std::abs(period) % 1000).substr(1));
   if (!impl_->options.application.empty()) settings.text("application_name", impl_->options.application);
   // A second registration of the same settings changes nothing.
   impl_->pool.run(Repeat::read, kRegisterQueue, pg::Params().text(name).jsonb(settings.str_or_empty_object()), "register_queue");

@@ -19,7 +19,8 @@ namespace {
 
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
 constexpr const char* kEvents =
-    "SELECT w.id, w.key, e.value FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(id, key), LATERAL dbos_sys.get_event(w.id, w.key) AS e";
+    "SELECT w.id, w.key, e.value FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(id, key), LATERAL dbos_sys.get_event(w.id, "
+    "w.key) AS e";
 constexpr const char* kDoneChannel = "dbos_sys";
 constexpr const char* kEventChannel = "dbos_workflow_events_channel";
 constexpr std::chrono::milliseconds kLongestPause{1000};

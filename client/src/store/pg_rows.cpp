@@ -45,7 +45,8 @@ void read_run(const pg::Result& rows, int row, const std::string& id, RunReply& 
   reply.detail = rows.text(row, kInfo);
   reply.holder = rows.text(row, kHolder);
   if (reply.state == RunState::lost && is_terminal_text(rows.bytes(row, kStatus))) {
-    reply.outcome = WorkflowOutcome{id, rows.text(row, kStatus), rows.text_or_null(row, kOutput), rows.text_or_null(row, kError), rows.text(row, kSerialization)};
+    reply.outcome =
+        WorkflowOutcome{id, rows.text(row, kStatus), rows.text_or_null(row, kOutput), rows.text_or_null(row, kError), rows.text(row, kSerialization)};
   }
 }
 

@@ -48,7 +48,8 @@ void throw_server_error(const pg::ServerError& error, const std::string& id) {
   if (error.sqlstate.empty()) throw ConnectionError(message, {}, id);
   if (error.sqlstate.starts_with("WF")) throw_extension_error(error, id);
   if (missing_object(error.sqlstate)) throw ConnectionError("this is no dbos_sys database, or an older one: " + message, error.sqlstate, id, kCreate);
-  if (error.sqlstate == "25006") throw ConnectionError("the server is read-only: " + message, error.sqlstate, id, "connect to the primary; a URI may name several hosts");
+  if (error.sqlstate == "25006")
+    throw ConnectionError("the server is read-only: " + message, error.sqlstate, id, "connect to the primary; a URI may name several hosts");
   if (error.sqlstate == "42501") throw Error(message, error.sqlstate, id, "connect as a role that dbos_sys.install() granted access to");
   // Data exceptions: a value that the server cannot take, such as \u0000 inside jsonb.
   if (error.sqlstate.starts_with("22") || error.sqlstate == "54000") throw UsageError(message, error.sqlstate, id, error.hint);
@@ -97,7 +98,8 @@ VersionFit compare_versions(const std::string& extension, const std::string& cli
 
 void check_extension(pg::Connection& connection, bool tables) {
   static constexpr const char* kExtension =
-      "SELECT pg_catalog.current_database()::pg_catalog.text, (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'dbos_sys')";
+      "SELECT pg_catalog.current_database()::pg_catalog.text, (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname "
+      "OPERATOR(pg_catalog.=) 'dbos_sys')";
   auto row = transact(connection, kExtension, {}, "connect");
   std::string database = row.text(0, 0);
   if (row.is_null(0, 1)) throw ConnectionError("extension dbos_sys is not installed in database \"" + database + "\"", "WF002", {}, kCreate);
@@ -105,11 +107,16 @@ void check_extension(pg::Connection& connection, bool tables) {
   auto fit = compare_versions(version, kClientVersion);
   std::string both = "extension dbos_sys in database \"" + database + "\" is version " + version + ", ";
   if (fit == VersionFit::older) {
-    throw Error(both + "older than this client (" + kClientVersion + ")", "WF004", {}, "install the extension's files of that version, then ALTER EXTENSION dbos_sys UPDATE;");
+    throw Error(both + "older than this client (" + kClientVersion + ")", "WF004", {},
+                "install the extension's files of that version, then ALTER EXTENSION dbos_sys UPDATE;");
   }
-  if (fit == VersionFit::newer) throw Error(both + "too new for this client (" + kClientVersion + ")", "WF004", {}, "build the program with the client library of that version");
+  if (fit == VersionFit::newer)
+    throw Error(both + "too new for this client (" + kClientVersion + ")", "WF004", {}, "build the program with the client library of that version");
   if (!tables) return;
-  auto schema = transact(connection, "SELECT dbos_sys.schema_version()::pg_catalog.int8, dbos_sys.upstream_version()::pg_catalog.int8, pg_catalog.to_regclass('dbos_ops.executors') IS NOT NULL", {}, "connect");
+  auto schema = transact(connection,
+                         "SELECT dbos_sys.schema_version()::pg_catalog.int8, dbos_sys.upstream_version()::pg_catalog.int8, "
+                         "pg_catalog.to_regclass('dbos_ops.executors') IS NOT NULL",
+                         {}, "connect");
   if (schema.is_null(0, 0) || !schema.boolean(0, 2)) {
     throw ConnectionError("database \"" + database + "\" has the extension dbos_sys, but not its tables", "WF002", {}, "SELECT dbos_sys.install();");
   }

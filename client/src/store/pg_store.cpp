@@ -113,7 +113,8 @@ class PgStore final : public Store {
 
 PgStore::PgStore(const PgStoreOptions& options) : options_(options) {
   if (options.lanes < 1 || options.lanes > 64) throw UsageError("connections is " + std::to_string(options.lanes) + "; it can be 1 to 64");
-  if (options.connect_timeout.count() <= 0) throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
+  if (options.connect_timeout.count() <= 0)
+    throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
   target_.database = options.database;
   target_.timeout = options.connect_timeout;
 }
@@ -289,8 +290,12 @@ void PgStore::take_result(Lane& lane, const pg::Result& result, int statement) {
 void PgStore::answer(Lane& lane) {
   auto reply = std::exchange(lane.reply, {});
   if (reply.error != TripError::none) {
-    reply = TripReply{.error = reply.error, .sqlstate = std::move(reply.sqlstate), .message = std::move(reply.message), .hint = std::move(reply.hint),
-                      .ended = reply.ended, .claim_refused = reply.claim_refused};
+    reply = TripReply{.error = reply.error,
+                      .sqlstate = std::move(reply.sqlstate),
+                      .message = std::move(reply.message),
+                      .hint = std::move(reply.hint),
+                      .ended = reply.ended,
+                      .claim_refused = reply.claim_refused};
     if (pg::fate_of(reply.sqlstate) == pg::Fate::elsewhere) {
       lost(lane.link, "connection", "the server is read-only");
     } else {
@@ -379,7 +384,8 @@ void PgStore::lost(Link& link, const char* what, const char* reason) {
   std::string why = reason ? reason : failure.message;
   if (why == last_loss_) return;
   last_loss_ = why;
-  log(pg::is_login_error(failure.sqlstate) ? LogLevel::error : LogLevel::warning, std::string("no ") + what + " to the database, trying again: " + why);
+  log(pg::is_login_error(failure.sqlstate) ? LogLevel::error : LogLevel::warning,
+      std::string("no ") + what + " to the database, trying again: " + why);
 }
 
 void PgStore::log(LogLevel level, const std::string& text) const noexcept {
@@ -405,8 +411,11 @@ void PgStore::close() noexcept {
 std::unique_ptr<Store> make_pg_store(const PgStoreOptions& options) { return std::make_unique<PgStore>(options); }
 
 std::unique_ptr<Store> make_pg_store(const RuntimeOptions& options) {
-  return make_pg_store(PgStoreOptions{
-      .database = options.database, .lanes = options.connections, .listen = options.listen, .connect_timeout = options.connect_timeout, .log = options.log});
+  return make_pg_store(PgStoreOptions{.database = options.database,
+                                      .lanes = options.connections,
+                                      .listen = options.listen,
+                                      .connect_timeout = options.connect_timeout,
+                                      .log = options.log});
 }
 
 }  // namespace dbos::detail

@@ -11,9 +11,10 @@ namespace dbos::detail {
 
 namespace {
 
-const std::string kFlush = std::string("SELECT ") + kFlushColumns +
-                           " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
-                           "$23, $24, $25) AS f";
+const std::string kFlush =
+    std::string("SELECT ") + kFlushColumns +
+    " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
+    "$23, $24, $25) AS f";
 const std::string kClaim = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
@@ -74,9 +75,9 @@ std::string shown(const std::string& id) { return pg::check_text(id).fault == pg
 }  // namespace
 
 void TripWriter::encode_flush(const FlushRequest& flush) {
-  for (auto* array : {&runs_.id, &runs_.token, &runs_.is_new, &runs_.name, &runs_.inputs, &runs_.options, &runs_.status, &runs_.output, &runs_.error,
-                      &steps_.run, &steps_.function_id, &steps_.name, &steps_.output, &steps_.error, &steps_.started, &steps_.completed, &ops_.run,
-                      &ops_.function_id, &ops_.kind, &ops_.args}) {
+  for (auto* array : {&runs_.id,       &runs_.token,      &runs_.is_new, &runs_.name,         &runs_.inputs, &runs_.options, &runs_.status,
+                      &runs_.output,   &runs_.error,      &steps_.run,   &steps_.function_id, &steps_.name,  &steps_.output, &steps_.error,
+                      &steps_.started, &steps_.completed, &ops_.run,     &ops_.function_id,   &ops_.kind,    &ops_.args}) {
     array->clear();
   }
   for (const auto& run : flush.runs) {
@@ -136,8 +137,9 @@ bool TripWriter::check_flush(const FlushRequest& flush) {
   };
   return !(refuse(runs_.id, "the id", run_of) || refuse(runs_.token, "the token", run_of) || refuse(runs_.name, "the name", run_of) ||
            refuse(runs_.inputs, "the inputs", run_of) || refuse(runs_.options, "an option", run_of) || refuse(runs_.output, "the result", run_of) ||
-           refuse(runs_.error, "the error", run_of) || refuse(steps_.name, "a step's name", step_run) || refuse(steps_.output, "a step's result", step_run) ||
-           refuse(steps_.error, "a step's error", step_run) || refuse(ops_.args, "an operation", op_run) || refuse(ops_.kind, "an operation", op_run));
+           refuse(runs_.error, "the error", run_of) || refuse(steps_.name, "a step's name", step_run) ||
+           refuse(steps_.output, "a step's result", step_run) || refuse(steps_.error, "a step's error", step_run) ||
+           refuse(ops_.args, "an operation", op_run) || refuse(ops_.kind, "an operation", op_run));
 }
 
 bool TripWriter::check_rest() {
@@ -164,9 +166,9 @@ bool TripWriter::queue_flush(pg::Connection& connection, const FlushRequest& flu
   pg::Params params;
   params.text_or_null(identity.application).text_or_null(identity.executor).text_or_null(identity.incarnation).text_or_null(identity.version);
   params.boolean(flush.careful);
-  for (auto* array : {&runs_.id, &runs_.token, &runs_.is_new, &runs_.name, &runs_.inputs, &runs_.options, &runs_.status, &runs_.output, &runs_.error,
-                      &steps_.run, &steps_.function_id, &steps_.name, &steps_.output, &steps_.error, &steps_.started, &steps_.completed, &ops_.run,
-                      &ops_.function_id, &ops_.kind, &ops_.args}) {
+  for (auto* array : {&runs_.id,       &runs_.token,      &runs_.is_new, &runs_.name,         &runs_.inputs, &runs_.options, &runs_.status,
+                      &runs_.output,   &runs_.error,      &steps_.run,   &steps_.function_id, &steps_.name,  &steps_.output, &steps_.error,
+                      &steps_.started, &steps_.completed, &ops_.run,     &ops_.function_id,   &ops_.kind,    &ops_.args}) {
     params.array(*array);
   }
   return connection.queue(kFlush.c_str(), params);

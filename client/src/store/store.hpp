@@ -97,13 +97,13 @@ struct Identity {
 
 struct Trip {
   std::optional<FlushRequest> flush = {};
-  std::vector<RunKey> load = {};       // held runs to be read again
+  std::vector<RunKey> load = {};           // held runs to be read again
   std::vector<std::string> outcomes = {};  // ids whose end is asked for
   bool heartbeat = false;
-  bool held = false;                   // list PENDING rows under this executor
+  bool held = false;  // list PENDING rows under this executor
   std::vector<RunKey> give_back = {};
-  bool maintain = false;               // run every tick once: no background worker does it
-  bool retire = false;                 // clean shutdown: hand everything back, end the incarnation
+  bool maintain = false;  // run every tick once: no background worker does it
+  bool retire = false;    // clean shutdown: hand everything back, end the incarnation
   std::optional<ClaimRequest> claim = {};
 };
 
@@ -145,9 +145,9 @@ struct WorkflowOutcome {
 
 struct RunReply {
   RunState state = RunState::done;
-  std::string value = {};   // exists: status; conflict: recorded name; deduplicated: holder's id; refused: SQLSTATE
-  std::string detail = {};  // text for messages
-  std::string holder = {};  // exists through return_existing: the holder's id
+  std::string value = {};                       // exists: status; conflict: recorded name; deduplicated: holder's id; refused: SQLSTATE
+  std::string detail = {};                      // text for messages
+  std::string holder = {};                      // exists through return_existing: the holder's id
   std::optional<WorkflowOutcome> outcome = {};  // lost, and the row is terminal
 };
 
@@ -178,9 +178,9 @@ struct TripReply {
   std::vector<WorkflowOutcome> outcomes = {};
   std::vector<RunKey> held = {};
   std::vector<ClaimedRun> claimed = {};
-  bool ended = false;       // heartbeat, or an error WF021: this incarnation has ended
-  bool maintained = true;   // heartbeat: a background worker ticks
-  bool claim_refused = false;  // the error came from the claim: what else was in the trip may be sent again without it
+  bool ended = false;              // heartbeat, or an error WF021: this incarnation has ended
+  bool maintained = true;          // heartbeat: a background worker ticks
+  bool claim_refused = false;      // the error came from the claim: what else was in the trip may be sent again without it
   std::int64_t server_now_ms = 0;  // 0: not told
 };
 
