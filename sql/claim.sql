@@ -79,7 +79,8 @@ SELECT count(*) FROM pg_temp.claim('t17', 9, 'slow');
 SELECT rate_limited, count(*) FROM dbos.workflow_status WHERE queue_name = 'slow' GROUP BY 1 ORDER BY 1;
 SELECT dbos_sys.register_queue('parts');
 UPDATE dbos.queues SET partition_concurrency = 1, partition_queue = true WHERE name = 'parts';
-SELECT * FROM pg_temp.claim('t18', 9, 'parts');
+SELECT dbos_sys.enqueue('parts', '{w}', '{[]}', '{in-parts}');
+SELECT count(*) FROM pg_temp.claim('t18', 9, 'parts');
 -- Several queues in one trip.
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');

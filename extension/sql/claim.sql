@@ -15,7 +15,8 @@ END;
 $$;
 
 -- How many runs of the queue may be taken now, at most `p_limit`, by upstream's limits on its row. A queue with a shared limit is counted
--- under a lock that is held until the claim has committed. `rate`: whether the runs count for a rate limit.
+-- under a lock that is held until the claim has committed, and never waited for. Queues with limits per partition, which this version does
+-- not keep, are left to the SDKs that do: no room. `rate`: whether the runs count for a rate limit.
 CREATE OR REPLACE FUNCTION dbos_sys.queue_room(
   p_application text, p_queue text, p_limit integer, p_now bigint, OUT room bigint, OUT rate boolean)
 LANGUAGE plpgsql
@@ -30,10 +31,12 @@ BEGIN
   room := p_limit;
   rate := v_queue.rate_limit_max IS NOT NULL;
   IF v_queue.partitioned THEN
-    PERFORM dbos_sys.fail('WF031', format('queue %s has limits per partition', dbos_sys.shown(p_queue)), 'This version does not keep them.',
-      'Serve the queue with an official SDK, or take its partition limits off.');
-  ELSIF v_queue.concurrency IS NOT NULL OR rate THEN
-    PERFORM pg_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0));
+    room := 0;
+    RETURN;
+  ELSIF (v_queue.concurrency IS NOT NULL OR rate) AND NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0)) THEN
+    -- Another claim is counting: its caller takes what there is, this one looks again later.
+    room := 0;
+    RETURN;
   END IF;
   IF v_queue.concurrency IS NOT NULL THEN
     room := LEAST(room, v_queue.concurrency - (
@@ -179,5 +182,6 @@ COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer
 'Takes waiting runs for an executor: per queue at most its limit (0 or less: none), lowest priority number and oldest first, of the given names
 and classes (exactly; '''' = none) and of no configured instance, of the caller''s version (and without one, if that is the newest), of its
 application or of none. p_token: a fresh uuid, the owner token of all runs that come back. p_max_attempts: recoveries a run may have (NULL: any
-number); beyond that it goes to the dead letter. Limits of the queue''s row in dbos.queues are kept. Never waits for a row.
-Errors: WF001, WF021 (register again), WF031 (queue with partition limits).';
+number); beyond that it goes to the dead letter. Limits of the queue''s row in dbos.queues are kept; a queue with limits per partition is left
+alone. Never waits for a lock.
+Errors: WF001, WF021 (register again).';

@@ -149,7 +149,10 @@ BEGIN
     CASE WHEN NOT r.queued AND r.status IS NULL THEN r.token END, r.token,
     p_now, p_now, CASE WHEN r.status IS NOT NULL THEN p_now END, CASE WHEN r.delay > 0 THEN p_now + r.delay END,
     (r.o ->> 'timeout_ms')::bigint,
-    COALESCE((r.o ->> 'deadline_epoch_ms')::bigint, CASE WHEN NOT r.queued THEN p_now + (r.o ->> 'timeout_ms')::bigint END),
+    COALESCE((r.o ->> 'deadline_epoch_ms')::bigint, CASE WHEN NOT r.queued THEN p_now + (r.o ->> 'timeout_ms')::bigint END,
+      -- A child without a timeout of its own ends with its parent.
+      CASE WHEN p_parents[r.place] IS NOT NULL AND NOT r.o ? 'timeout_ms' THEN (
+        SELECT w.workflow_deadline_epoch_ms FROM dbos.workflow_status AS w WHERE w.workflow_uuid = p_parents[r.place]) END),
     COALESCE(p_parents[r.place], r.o ->> 'parent_id'), r.o ->> 'authenticated_user', r.o ->> 'assumed_role',
     r.o ->> 'authenticated_roles', r.o -> 'attributes', COALESCE(r.o ->> 'serialization', 'portable_json')
   FROM (

@@ -310,6 +310,9 @@ DECLARE
   v_rows integer := 0;
   v_executor record;
 BEGIN
+  IF p_application IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('application', p_application);
+  END IF;
   FOR v_executor IN
     SELECT DISTINCT a.application, i.id
     FROM unnest(v_ids) AS i(id),

@@ -35,20 +35,12 @@ std::string run(const std::string& command) {
 }  // namespace
 
 Server::Server(std::string name, std::string options) : name_(std::move(name)) {
-  const char* given = std::getenv("DBOS_TEST_URI");
-  if (given && options.empty()) {
-    base_ = given;
-    base_.erase(base_.find_last_of('/') + 1);
-    return;
-  }
   if (!std::getenv("DBOS_SYS_ROOT")) run(script() + "prepare");
-  own_ = true;
   cluster("start", options + " --owner " + std::to_string(::getpid()));
   base_ = run(script() + "uri " + name_);
 }
 
 Server::~Server() {
-  if (!own_) return;
   try {
     cluster("destroy");
   } catch (const std::exception& e) {

@@ -1,5 +1,4 @@
-// A private PostgreSQL server for the tests of one program: the one that DBOS_TEST_URI names, else a cluster of scripts/cluster that is
-// destroyed when the program ends.
+// A private PostgreSQL server for the tests of one program: a cluster of scripts/cluster that is destroyed when the program ends.
 #pragma once
 
 #include <string>
@@ -29,7 +28,6 @@ class Server {
  private:
   std::string name_;
   std::string base_;  // URI up to the database
-  bool own_ = false;
   bool has_template_ = false;
 };
 

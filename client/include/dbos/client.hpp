@@ -74,7 +74,7 @@ class Client {
   std::vector<WorkflowInfo> list(const ListFilter& filter = {});
   std::vector<StepInfo> steps(const std::string& id);
 
-  // Number of workflows that changed; those that ended in SUCCESS or ERROR, or do not exist, are left as they are.
+  // Number of workflows that changed; those that ended in SUCCESS or ERROR are left as they are. Throws NotFound for an unknown id.
   int cancel(const std::string& id, CancelOptions options = {});
   int cancel(const std::vector<std::string>& ids, CancelOptions options = {});
   // Puts workflows that have not succeeded or failed back on a queue (empty = the internal one), from the dead letter too; throws Conflict for SUCCESS and ERROR, NotFound.

@@ -147,11 +147,9 @@ class Context {
     try {
       value.emplace(Codec<R>::decode(text, what));
     } catch (const CodecError& e) {
-      undecodable_record(e);
+      detail::undecodable_record(e);
     }
   }
-  // A recorded value this build cannot read: the run goes to the dead letter, resumable after the fix.
-  [[noreturn]] static void undecodable_record(const CodecError& error);
 
   std::string step_text(std::string_view name, const StepOptions& options, const std::function<std::string(StepContext&)>& body);
   std::shared_ptr<detail::HandleState> start_text(const std::string& name, const std::string& class_name, const std::string& queue,

@@ -28,10 +28,19 @@ class HandleState {
 // Runs body on the carrier's own stack when called on a workflow's fiber, else in place: decoding may need a deep stack.
 void off_fiber(void (*body)(void*), void* argument);
 
+// A recorded value that this build cannot read. Workflow code: the run goes to the dead letter, resumable after the fix. Elsewhere: throws it.
+[[noreturn]] void undecodable_record(const CodecError& error);
+
 template <class R>
 R decode_result(const std::string& text, const std::string& id) {
   std::optional<R> value;
-  auto decode = [&] { value.emplace(Codec<R>::decode(text, "result of workflow " + id)); };
+  auto decode = [&] {
+    try {
+      value.emplace(Codec<R>::decode(text, "result of workflow " + id));
+    } catch (const CodecError& e) {
+      undecodable_record(e);
+    }
+  };
   off_fiber([](void* f) { (*static_cast<decltype(decode)*>(f))(); }, &decode);
   return std::move(*value);
 }

@@ -15,7 +15,7 @@ namespace dbos {
 
 namespace detail {
 class RuntimeImpl;
-// Starts directly (queue empty) or enqueues; wait: return when durable. Inside a workflow it becomes a recorded child.
+// Starts directly (queue empty) or enqueues; wait: return when durable. Throws UsageError inside a workflow or a step body.
 std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
                                             const std::string& queue, StartOptions options, std::string inputs, bool wait);
 }  // namespace detail

@@ -6,6 +6,11 @@ namespace dbos::detail {
 
 std::string json_quote(std::string_view text) { return dump_json(nlohmann::json(text), "text"); }
 
+void require_object(std::string_view text, std::string_view what) {
+  auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) throw UsageError(std::string(what) + " is no JSON object: " + std::string(text.substr(0, 80)));
+}
+
 void ObjectText::key(std::string_view name) {
   body_ += body_.empty() ? '{' : ',';
   body_ += '"';

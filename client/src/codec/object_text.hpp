@@ -11,6 +11,9 @@ namespace dbos::detail {
 // JSON string literal of UTF-8 text, quotes included. Throws CodecError for invalid UTF-8.
 std::string json_quote(std::string_view text);
 
+// Throws UsageError unless text is one JSON object; `what` names it.
+void require_object(std::string_view text, std::string_view what);
+
 class ObjectText {
  public:
   ObjectText& text(std::string_view key, std::string_view value);

@@ -1,6 +1,7 @@
 // Context: what workflow code calls, on its fiber. Each call takes its function ids first, then looks for the record, then acts.
 #include "dbos/context.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "codec/object_text.hpp"
@@ -18,10 +19,29 @@ using namespace detail;
 namespace {
 
 constexpr std::size_t kNameBytes = 255;
+constexpr std::size_t kIdBytes = 512;
 
 void require_fiber(const Run& run, const char* call) {
   if (current_run() == &run) return;
   throw UsageError(std::string(call) + (current_body_run() ? " inside a step body: only the workflow's own code may call it" : " outside its workflow"), {}, run.id);
+}
+
+void check_payload(std::string_view what, const std::string& value, const Run& run) {
+  auto limit = run.engine.options().max_payload;
+  if (value.size() > limit)
+    throw UsageError(std::string(what) + " has " + std::to_string(value.size()) + " bytes, at most " + std::to_string(limit) + " are allowed", "WF001",
+                     run.id, "send a reference to the data instead");
+}
+
+// Waits: "for ever" (Milliseconds::max()) is the longest that there is.
+Milliseconds check_timeout(std::string_view what, Milliseconds timeout, const Run& run) {
+  if (timeout.count() < 0) throw UsageError(std::string(what) + " of " + std::to_string(timeout.count()) + " ms: a timeout is not negative", {}, run.id);
+  return std::min(timeout, kLongestWait);
+}
+
+void check_id(std::string_view what, std::string_view id, const Run& run) {
+  if (id.find_first_not_of(" \t\r\n") == std::string_view::npos) throw UsageError(std::string(what) + " is blank", {}, run.id);
+  if (id.size() > kIdBytes) throw UsageError(std::string(what) + " is longer than 512 bytes: " + std::string(id.substr(0, 40)) + "…", {}, run.id);
 }
 
 void check_name(std::string_view what, std::string_view name, const Run& run) {
@@ -85,9 +105,9 @@ OpReply wait_for(Run& run, const std::string& kind, int function_id, int marker_
 const std::string& Context::workflow_id() const noexcept { return run_->id; }
 std::int64_t Context::attempt() const noexcept { return run_->attempts; }
 
-void Context::undecodable_record(const CodecError& error) {
+void detail::undecodable_record(const CodecError& error) {
   Run* run = thread_run();
-  if (!run) throw error;
+  if (!run || current_body_run()) throw error;
   run->die("UndecodableRecord", std::string(error.what()) + " (application version " + run->engine.identity().version + ")");
 }
 
@@ -110,7 +130,8 @@ std::string Context::step_text(std::string_view name, const StepOptions& options
 void Context::sleep(Milliseconds duration) {
   Run& run = *run_;
   require_fiber(run, "sleep()");
-  if (duration.count() < 0) throw UsageError("sleep of " + std::to_string(duration.count()) + " ms: a duration is not negative", {}, run.id);
+  if (duration.count() < 0 || duration > kLongestWait)
+    throw UsageError("sleep of " + std::to_string(duration.count()) + " ms: a duration is between 0 and 100 years", {}, run.id);
   int function_id = run.next_function_id++;
   auto* recorded = run.recorded_step(function_id, "DBOS.sleep");
   auto wake = recorded ? recorded->output : run.operate(function_id, "sleep", ObjectText().number("ms", duration.count()).str()).value;
@@ -171,7 +192,9 @@ std::shared_ptr<HandleState> Context::start_text(const std::string& name, const 
 
 void Context::send_text(const std::string& destination, std::string message, const std::string& topic) {
   Run& run = *run_;
-  check_name("destination", destination, run);
+  check_id("destination", destination, run);
+  if (!topic.empty()) check_name("topic", topic, run);
+  check_payload("message", message, run);
   auto args = topic_args(topic).text("destination", destination).text("message", message).text("serialization", "portable_json");
   if (current_body_run() == &run) {
     auto reply = run.operate_from_body(run.next_function_id - 1, "send", args.boolean("unrecorded", true).str());
@@ -192,6 +215,8 @@ std::optional<std::string> Context::recv_text(const std::string& topic, Millisec
   Run& run = *run_;
   require_fiber(run, "recv()");
   if (topic == "__null__topic__") throw UsageError("topic __null__topic__ is reserved: leave the topic empty", {}, run.id);
+  if (!topic.empty()) check_name("topic", topic, run);
+  timeout = check_timeout("recv", timeout, run);
   int function_id = run.next_function_id++;
   int marker_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, "DBOS.recv")) return replay(*recorded, run);
@@ -201,6 +226,7 @@ std::optional<std::string> Context::recv_text(const std::string& topic, Millisec
 void Context::set_event_text(const std::string& key, std::string value) {
   Run& run = *run_;
   check_name("event key", key, run);
+  check_payload("event", value, run);
   auto args = ObjectText().text("key", key).text("value", value);
   if (current_body_run() == &run) {
     run.operate_from_body(run.next_function_id - 1, "set_event", args.boolean("unrecorded", true).str());
@@ -215,6 +241,8 @@ std::optional<std::string> Context::get_event_text(const std::string& id, const 
   Run& run = *run_;
   require_fiber(run, "get_event()");
   check_name("event key", key, run);
+  check_id("workflow id", id, run);
+  timeout = check_timeout("get_event", timeout, run);
   int function_id = run.next_function_id++;
   int marker_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, "DBOS.getEvent")) return replay(*recorded, run);
@@ -225,6 +253,7 @@ std::optional<std::string> Context::get_event_text(const std::string& id, const 
 void Context::write_stream_text(const std::string& key, std::string value) {
   Run& run = *run_;
   check_name("stream key", key, run);
+  check_payload("stream entry", value, run);
   auto args = ObjectText().text("key", key).text("value", value);
   if (current_body_run() == &run) {
     run.operate_from_body(run.next_function_id - 1, "write_stream", args.boolean("unrecorded", true).str());
@@ -245,12 +274,23 @@ void Context::close_stream(const std::string& key) {
 
 namespace detail {
 
+namespace {
+
+void check_readable(const std::string& serialization, const std::string& id) {
+  if (serialization.empty() || serialization == "portable_json") return;
+  undecodable_record(CodecError("result of workflow " + id + " is serialized as " + serialization + ", which C++ cannot read", {}, id));
+}
+
+}  // namespace
+
 // handle.result() called by workflow code.
 std::string recorded_result(Run& run, const std::string& id, std::optional<Milliseconds> timeout) {
+  if (timeout) timeout = check_timeout("result", *timeout, run);
   int marker_id = timeout ? run.next_function_id++ : -1;
   int function_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, "DBOS.getResult")) {
     if (recorded->error) throw_awaited_error(*recorded->error, id);
+    check_readable(recorded->serialization, id);
     return recorded->output.value_or("null");
   }
   auto reply = wait_for(run, "get_result", function_id, marker_id, ObjectText().text("id", id), "r:" + id, timeout);
@@ -262,6 +302,7 @@ std::string recorded_result(Run& run, const std::string& id, std::optional<Milli
     run.record({.run = 0, .function_id = function_id, .name = "DBOS.getResult", .error = error, .started_ms = now, .completed_ms = now});
     throw_awaited_error(error, id);
   }
+  check_readable(reply.serialization, id);
   return reply.value.value_or("null");
 }
 

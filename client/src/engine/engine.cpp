@@ -14,10 +14,16 @@ constexpr std::chrono::seconds kMaintainInterval{1};
 // How long stopped code has to end, and then the sign-off.
 constexpr std::chrono::seconds kStopGrace{2};
 
+// Times that fit into every clock that they are added to.
+RuntimeOptions bounded(RuntimeOptions options) {
+  for (auto* time : {&options.lease, &options.poll_interval, &options.unload_after, &options.drain_timeout}) *time = std::min(*time, kLongestWait);
+  return options;
+}
+
 }  // namespace
 
 Engine::Engine(const RuntimeOptions& options, Registry registry, std::unique_ptr<Store> store)
-    : options_(options),
+    : options_(bounded(options)),
       registry_(std::move(registry)),
       filter_(registry_.filter()),
       store_(std::move(store)),
@@ -114,8 +120,7 @@ bool Engine::send_something() {
     trip.load = std::exchange(to_load_, {});
     trip.give_back = std::exchange(to_give_back_, {});
     bool poll_due = time >= next_poll_;
-    if (ask_outcomes_ || poll_due) trip.outcomes = awaited_outcomes(poll_due || ask_outcomes_);
-    ask_outcomes_ = false;
+    if (std::exchange(ask_outcomes_, false) || poll_due) trip.outcomes = awaited_outcomes();
     if (poll_due) {
       next_poll_ = time + options_.poll_interval;
       expect_work();
@@ -203,11 +208,12 @@ void Engine::rejoin() {
 }
 
 void Engine::close(Milliseconds drain) {
+  std::lock_guard closing(closing_);
   {
     std::unique_lock lock(mu_);
     if (!opened_) return;
     draining_ = true;
-    idle_.wait_for(lock, drain, [&] { return runs_.empty(); });
+    idle_.wait_for(lock, std::min(drain, kLongestWait), [&] { return runs_.empty() && enqueues_.empty(); });
     std::vector<std::shared_ptr<Run>> left;
     for (auto& [id, run] : runs_) left.push_back(run);
     for (auto& run : left) stop_run(*run, StopReason::shutdown);
@@ -232,6 +238,9 @@ void Engine::close(Milliseconds drain) {
   std::lock_guard lock(mu_);
   for (auto& [id, wait] : foreign_) wait->changed.notify_all();
   for (auto& run : leaked_) {
+    if (run->changed) run->changed->notify_all();
+  }
+  for (const auto& run : enqueues_) {
     if (run->changed) run->changed->notify_all();
   }
 }

@@ -2,7 +2,7 @@
 //
 // Threads: carriers run fibers and step bodies; the I/O thread owns the store, timers and claims; callers start and wait.
 // May include: store/store.hpp, codec. Must not know: SQL, libpq, public handles.
-// Lock order: mu_ is the only lock here; the carrier pool's and the store's locks are taken inside it, never the reverse.
+// Lock order: closing_, then mu_; the carrier pool's and the store's locks are taken inside it, never the reverse.
 #pragma once
 
 #include <atomic>
@@ -47,7 +47,7 @@ struct StartRequest {
   std::string options;  // JSON object text or ""
 };
 
-// Runs of a queue without worker concurrency that this process holds at most.
+// Runs of a queue without worker concurrency that execute in this process at most; those that sleep or wait do not count.
 inline constexpr int kDefaultInFlight = 1000;
 inline constexpr std::string_view kInternalQueue = "_dbos_internal_queue";
 
@@ -106,7 +106,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   };
   struct Timer {
     MonotonicTime when;
-    std::shared_ptr<Run> run;        // or a body:
+    std::weak_ptr<Run> run;          // or a body:
     std::uint64_t wait_number = 0;
     std::weak_ptr<bool> ticket = {};
     std::optional<std::stop_source> body = {};
@@ -114,7 +114,6 @@ class Engine : public std::enable_shared_from_this<Engine> {
   };
   struct ForeignWait {
     int waiters = 0;
-    bool asked = false;
     std::optional<WorkflowOutcome> outcome = {};
     std::condition_variable changed = {};
   };
@@ -157,6 +156,9 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void lose(Run& run, std::optional<WorkflowOutcome> outcome);
   void drop(Outbox&& unsent);
   void unload(Run& run);
+  void make_ready(Run& run);
+  void take_place(Run& run);
+  void leave_place(Run& run, bool for_good = false);
   bool claim_capacity(std::vector<QueueLimit>& limits);
   void expect_work();
 
@@ -166,7 +168,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void add_timer(Timer timer);
   void wake_watchers(const std::string& key);
   void wake_all_watchers();
-  std::vector<std::string> awaited_outcomes(bool all);
+  std::vector<std::string> awaited_outcomes();
   void resolve(const WorkflowOutcome& outcome);
   void nudge();
 
@@ -185,7 +187,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::vector<std::shared_ptr<Run>> dirty_;
   std::vector<Runnable*> ready_;  // to be posted together
   std::deque<std::shared_ptr<Run>> fresh_;  // starts whose code runs ahead: given a moment to end before they are packed
-  std::vector<std::shared_ptr<Run>> starved_;  // wait for a stack
+  std::set<std::shared_ptr<Run>> enqueues_;  // not acknowledged yet
+  std::deque<std::shared_ptr<Run>> starved_;  // wait for a stack
   std::vector<std::shared_ptr<Run>> leaked_;   // their code did not end in time: never destroyed
   std::map<std::string, ServedQueue> queues_;
   std::unordered_map<std::string, ClaimedRun> deferred_;  // claimed again while the old run has not stopped
@@ -197,8 +200,10 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::set<std::string> lost_claims_;  // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
   std::condition_variable idle_;
+  std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
   bool ask_outcomes_ = false;
+  std::size_t outcomes_from_ = 0;  // where the next trip goes on asking, when one cannot ask for all
   bool claiming_ = false;
   bool draining_ = false;
   bool quit_ = false;

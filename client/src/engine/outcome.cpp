@@ -6,7 +6,11 @@
 namespace dbos::detail {
 
 std::string outcome_text(const WorkflowOutcome& outcome) {
-  if (outcome.status == "SUCCESS") return outcome.output.value_or("null");
+  if (outcome.status == "SUCCESS") {
+    if (!outcome.serialization.empty() && outcome.serialization != "portable_json")
+      throw CodecError("result of workflow " + outcome.id + " is serialized as " + outcome.serialization + ", which C++ cannot read", {}, outcome.id);
+    return outcome.output.value_or("null");
+  }
   if (outcome.status.empty()) throw NotFound("no workflow has the id " + outcome.id, "WF010", outcome.id);
   if (outcome.status == "CANCELLED") throw Cancelled("workflow " + outcome.id + " was cancelled", {}, outcome.id);
   auto parts = decode_error(outcome.error.value_or("{}"));

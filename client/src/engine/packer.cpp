@@ -26,6 +26,16 @@ std::chrono::milliseconds back_off(int attempt) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(base * jitter));
 }
 
+// Nothing but runs could have raised the error.
+bool flush_alone(const Trip& trip) {
+  return !trip.claim && !trip.heartbeat && !trip.held && !trip.maintain && trip.load.empty() && trip.outcomes.empty() && trip.give_back.empty();
+}
+
+// Schema, function or table missing, rights, I/O: the extension is being replaced, or an operator has to act. Runs wait.
+bool is_environment(std::string_view sqlstate) {
+  return sqlstate == "3F000" || sqlstate == "42883" || sqlstate == "42P01" || sqlstate == "42501" || sqlstate == "58030";
+}
+
 const char* status_text(FinalStatus status) {
   switch (status) {
     case FinalStatus::success: return "SUCCESS";
@@ -164,7 +174,7 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
   if (!shipment->trip->outcomes.empty()) ask_outcomes_ = true;
-  if (reply.error == TripError::permanent && (shipment->parcels.empty() || shipment->trip->claim))
+  if (reply.error == TripError::permanent && (shipment->parcels.empty() || !flush_alone(*shipment->trip) || is_environment(reply.sqlstate)))
     log(LogLevel::error, "the database refused a request: " + reply.message + " (" + reply.sqlstate + ")");
   if (shipment->parcels.empty()) {
     ended_ = ended_ || reply.sqlstate == kIncarnationEnded;
@@ -172,7 +182,8 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   }
   // An ended incarnation is this process's matter, and a refused claim the claim's: neither says anything about the runs.
   if (reply.sqlstate == kIncarnationEnded) ended_ = true;
-  bool blameless = reply.sqlstate == kIncarnationEnded || shipment->trip->claim;
+  // So does what rode along, and a database whose objects or rights are being changed.
+  bool blameless = reply.sqlstate == kIncarnationEnded || !flush_alone(*shipment->trip) || is_environment(reply.sqlstate);
   if (reply.error == TripError::permanent && !blameless) {
     if (shipment->parcels.size() > 1) return split(shipment, reply);
     return refuse(shipment->parcels.front(), reply.sqlstate, reply.message);
@@ -181,7 +192,7 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   again->trip = std::make_shared<Trip>();
   again->trip->flush = shipment->trip->flush;
   bool doubt = reply.error == TripError::in_doubt || reply.error == TripError::transient;
-  bool wait = reply.error == TripError::transient || reply.sqlstate == kIncarnationEnded;
+  bool wait = reply.error == TripError::transient || reply.sqlstate == kIncarnationEnded || is_environment(reply.sqlstate);
   again->trip->flush->careful = shipment->trip->flush->careful || doubt;
   again->parcels = std::move(shipment->parcels);
   again->op_owner = std::move(shipment->op_owner);
@@ -253,7 +264,10 @@ void Engine::apply_parcel(Parcel& parcel, Shipment& shipment, TripReply& reply) 
   run.in_flight = false;
   run.confirmed = shipment.sent;
   for (std::size_t child = 0; child < parcel.outbox.children.size(); ++child) {
-    if (answer.state == RunState::done) apply_child(parcel.outbox.children[child], reply.runs[static_cast<std::size_t>(parcel.first_run) + 1 + child], shipment.sent);
+    const auto& started = reply.runs[static_cast<std::size_t>(parcel.first_run) + 1 + child];
+    // Whoever held the child's keys has gone meanwhile: it goes again with its parent.
+    if (answer.state == RunState::done && started.state == RunState::busy) run.outbox.children.push_back(parcel.outbox.children[child]);
+    else if (answer.state == RunState::done) apply_child(parcel.outbox.children[child], started, shipment.sent);
     else finish(*parcel.outbox.children[child].run, std::nullopt, nullptr, true);
   }
   if (answer.state == RunState::lost) return lose(run, std::move(answer.outcome));
@@ -278,7 +292,7 @@ void Engine::apply_child(ChildStart& start, const RunReply& reply, MonotonicTime
   child.in_flight = false;
   child.confirmed = sent;
   apply_start(child, reply);
-  if (reply.state == RunState::lost || reply.state == RunState::busy) return finish(child, std::nullopt, nullptr, true);
+  if (reply.state == RunState::lost) return finish(child, std::nullopt, nullptr, true);
   resume_if_ready(child);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -29,6 +30,9 @@ namespace dbos::detail {
 
 class Engine;
 class Run;
+
+// "For ever", in a form that can be added to a clock's reading.
+inline constexpr std::chrono::milliseconds kLongestWait{std::chrono::hours(24 * 36525)};
 
 enum class StopReason : char {
   none,
@@ -138,6 +142,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   std::uint64_t wait_number = 0;
   StopReason stop = StopReason::none;
   std::vector<std::string> watched;
+  std::shared_ptr<Run> posted;  // itself, while a carrier is to run it
   OpReply op_reply;
   RunReply start_reply;                     // existing, conflicting or deduplicated start
   std::optional<WorkflowOutcome> outcome;   // how it ended, when it ended here

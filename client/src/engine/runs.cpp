@@ -56,7 +56,13 @@ std::size_t Outbox::bytes() const noexcept {
 // ---- on a carrier
 
 void Run::run() {
-  auto self = shared_from_this();
+  std::shared_ptr<Run> self;
+  {
+    std::lock_guard lock(engine.mu_);
+    self = std::move(posted);
+    // Its start was refused, or it was found elsewhere, after it had been posted.
+    if (ended) return;
+  }
   if (!begin()) return;
   for (;;) {
     set_thread_run(this);
@@ -72,7 +78,10 @@ void Run::run() {
       continue;
     } else {
       parked = true;
-      if (wait == WaitKind::woken) crash_point(CrashPoint::sleep_parked);
+      if (wait == WaitKind::woken) {
+        crash_point(CrashPoint::sleep_parked);
+        engine.leave_place(*this);
+      }
     }
     if (!outbox.empty() && !in_flight) engine.mark_dirty(*this);
     if (!engine.dirty_.empty()) engine.nudge();
@@ -105,8 +114,8 @@ bool Run::ready() const noexcept {
 // The code has ended: what follows from how.
 void Run::leave() {
   if (!engine.starved_.empty()) {
-    engine.ready_.push_back(engine.starved_.back().get());
-    engine.starved_.pop_back();
+    engine.make_ready(*engine.starved_.front());
+    engine.starved_.pop_front();
   }
   StopReason why = stop != StopReason::none ? stop : exit_.stop;
   if (why == StopReason::unload) return engine.unload(*this);
@@ -132,7 +141,8 @@ void Run::execute() noexcept {
     exit_ = Exit{FinalStatus::none, stopped.reason, std::nullopt, std::nullopt};
   } catch (const UndecodableInput& input) {
     auto status = attempts <= 1 && recorded.empty() ? FinalStatus::error : FinalStatus::dead;
-    exit_ = Exit{status, StopReason::none, std::nullopt, encode_error("UndecodableInput", "workflow " + name + ": " + input.message)};
+    exit_ = Exit{status, StopReason::none, std::nullopt, encode_error("UndecodableInput", "workflow " + name + ": " + input.message + " (application version " +
+                                                                                  engine.identity().version + ")")};
   } catch (...) {
     auto error = std::current_exception();
     Fiber::outside([&] { exit_ = Exit{FinalStatus::error, StopReason::none, std::nullopt, encode_error(describe_exception(error))}; });
@@ -203,7 +213,8 @@ OpReply Run::operate(int function_id, std::string kind, std::string args) {
 
 void Run::wait_for_watch(MonotonicTime deadline) {
   auto patience = engine.now() + engine.options_.unload_after;
-  if (deadline > patience) {
+  bool crowded = engine.stacks_.in_use() >= engine.stacks_.limit();
+  if (deadline > patience && !crowded) {
     wait_until(patience - Milliseconds{1}, false);
     if (engine.now() < patience - Milliseconds{1}) return;
   }
@@ -280,8 +291,9 @@ std::shared_ptr<Run> Engine::start(StartRequest request) {
   }
   run->outbox.start = true;
   run->started_at = now();
+  if (!direct) enqueues_.insert(run);
   if (direct && run->generated_id) {
-    ready_.push_back(run.get());
+    make_ready(*run);
     fresh_.push_back(run);
     post_ready();
   } else {
@@ -348,7 +360,30 @@ void Engine::resume_if_ready(Run& run) {
   if (!run.parked || !run.registration || run.ended || !run.ready()) return;
   run.parked = false;
   run.wait = WaitKind::none;
+  take_place(run);
+  make_ready(run);
+}
+
+// From here until it runs the run keeps itself alive: the pool knows its address only.
+void Engine::make_ready(Run& run) {
+  run.posted = run.shared_from_this();
   ready_.push_back(&run);
+}
+
+// A place of its queue. Without worker concurrency only runs that execute hold one: those that wait may wait for others of the same queue.
+void Engine::take_place(Run& run) {
+  auto queue = queues_.find(run.queue);
+  if (run.counted || queue == queues_.end()) return;
+  run.counted = true;
+  ++queue->second.running;
+}
+
+void Engine::leave_place(Run& run, bool for_good) {
+  auto queue = queues_.find(run.queue);
+  if (!run.counted || queue == queues_.end() || (!for_good && queue->second.worker_concurrency > 0)) return;
+  run.counted = false;
+  --queue->second.running;
+  if (queue->second.due) nudge();
 }
 
 void Engine::post_ready() {
@@ -366,13 +401,8 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   run.recorded = {};
   unwatch(run);
   if (run.changed) run.changed->notify_all();
-  if (run.counted) {
-    run.counted = false;
-    if (auto queue = queues_.find(run.queue); queue != queues_.end()) {
-      --queue->second.running;
-      if (queue->second.due) nudge();
-    }
-  }
+  leave_place(run, true);
+  if (!run.registration && enqueues_.erase(run.shared_from_this()) > 0 && enqueues_.empty()) idle_.notify_all();
   auto entry = runs_.find(run.id);
   if (entry != runs_.end() && entry->second.get() == &run) {
     auto keep = std::move(entry->second);
@@ -409,6 +439,7 @@ void Engine::unload(Run& run) {
   run.stop = StopReason::none;
   run.wait = WaitKind::none;
   run.unloaded = true;
+  leave_place(run);
   run.recorded = {};
   run.next_function_id = 0;
   // Woken between the decision and now: due at once.
@@ -443,11 +474,8 @@ void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   run->started = true;
   run->started_at = now();
   run->confirmed = sent;
-  if (auto queue = queues_.find(run->queue); queue != queues_.end()) {
-    ++queue->second.running;
-    run->counted = true;
-  }
-  ready_.push_back(run.get());
+  take_place(*run);
+  make_ready(*run);
   runs_.emplace(run->id, std::move(run));
 }
 
@@ -461,7 +489,7 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
   run.confirmed = sent;
   run.inputs = std::move(loaded.inputs).value_or("");
   run.recorded = std::move(loaded.steps);
-  ready_.push_back(&run);
+  make_ready(run);
 }
 
 // Asks for queues that may hold work and have places free.

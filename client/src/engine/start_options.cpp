@@ -64,6 +64,8 @@ StartRequest start_request(std::string name, std::string class_name, std::string
     throw UsageError("arguments of workflow " + name + " have " + std::to_string(inputs.size()) + " bytes, at most " + std::to_string(max_payload) +
                      " are allowed", "WF001", options.id, "pass a reference to the data instead");
 
+  if (!options.attributes_json.empty()) require_object(options.attributes_json, "attributes_json");
+
   ObjectText object;
   if (!direct) object.text("queue", queue);
   if (!class_name.empty()) object.text("class_name", class_name);

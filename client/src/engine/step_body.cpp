@@ -14,7 +14,7 @@ namespace {
 
 Milliseconds wait_before(int attempt, const StepOptions& options) {
   double wait = static_cast<double>(options.interval.count()) * std::pow(options.factor, attempt - 1);
-  return Milliseconds(static_cast<std::int64_t>(std::min(wait, static_cast<double>(options.cap.count()))));
+  return Milliseconds(static_cast<std::int64_t>(std::min({wait, static_cast<double>(options.cap.count()), static_cast<double>(kLongestWait.count())})));
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ std::exception_ptr StepBody::attempt(int number, std::string& output) {
     run_.stop_source = stop;
   }
   std::shared_ptr<bool> expired;
-  if (options_.timeout.count() > 0) expired = run_.engine.stop_body_at(run_.engine.now() + options_.timeout, stop);
+  if (options_.timeout.count() > 0) expired = run_.engine.stop_body_at(run_.engine.now() + std::min(options_.timeout, kLongestWait), stop);
   StepContext context;
   context.workflow_id_ = &run_.id;
   context.step_id_ = function_id_;

@@ -33,8 +33,9 @@ void Engine::fire_timers() {
       }
       continue;
     }
-    auto& run = *timer.run;
-    if (run.ended || run.wait_number != timer.wait_number) continue;
+    auto keep = timer.run.lock();
+    if (!keep || keep->ended || keep->wait_number != timer.wait_number) continue;
+    auto& run = *keep;
     run.woken = true;
     if (run.unloaded) to_load_.push_back({run.id, run.token});
     else resume_if_ready(run);
@@ -44,7 +45,7 @@ void Engine::fire_timers() {
 std::shared_ptr<bool> Engine::stop_body_at(MonotonicTime when, std::stop_source source) {
   auto ticket = std::make_shared<bool>(false);
   std::lock_guard lock(mu_);
-  add_timer({.when = when, .run = nullptr, .ticket = ticket, .body = std::move(source)});
+  add_timer({.when = when, .run = {}, .ticket = ticket, .body = std::move(source)});
   return ticket;
 }
 
@@ -88,18 +89,20 @@ void Engine::wake_all_watchers() {
   }
 }
 
-std::vector<std::string> Engine::awaited_outcomes(bool all) {
+std::vector<std::string> Engine::awaited_outcomes() {
   std::vector<std::string> ids;
-  for (auto& [id, wait] : foreign_) {
-    if (ids.size() == kOutcomesPerTrip) break;
-    if (!wait->outcome && (all || !wait->asked)) ids.push_back(id);
-    wait->asked = true;
+  for (const auto& [id, wait] : foreign_) {
+    if (!wait->outcome) ids.push_back(id);
   }
-  if (!all) return ids;
   for (const auto& [key, runs] : watches_) {
-    if (ids.size() == kOutcomesPerTrip) break;
     if (key.starts_with("r:") && !runs_.contains(key.substr(2))) ids.push_back(key.substr(2));
   }
+  if (ids.size() <= kOutcomesPerTrip) return ids;
+  // In turn: each id is asked for in one of the next trips.
+  std::rotate(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(outcomes_from_ % ids.size()), ids.end());
+  outcomes_from_ += kOutcomesPerTrip;
+  ids.resize(kOutcomesPerTrip);
+  ask_outcomes_ = true;
   return ids;
 }
 
@@ -116,7 +119,7 @@ void Engine::wait_durable(const std::shared_ptr<Run>& run) {
   if (!run->changed) run->changed = std::make_unique<std::condition_variable>();
   run->changed->wait(lock, [&] { return run->started || run->ended || quit_; });
   if (run->failure && !run->started) std::rethrow_exception(run->failure);
-  if (!run->started && !run->ended) throw InDoubt("the runtime shut down before the start of workflow " + run->id + " was acknowledged", {}, run->id);
+  if (!run->started) throw InDoubt("the runtime shut down before the start of workflow " + run->id + " was acknowledged", {}, run->id);
 }
 
 RunReply Engine::start_reply(const Run& run) const {
@@ -125,7 +128,7 @@ RunReply Engine::start_reply(const Run& run) const {
 }
 
 std::optional<WorkflowOutcome> Engine::wait_outcome(const std::string& id, const std::shared_ptr<Run>& known, std::optional<Milliseconds> timeout) {
-  auto deadline = std::chrono::steady_clock::now() + timeout.value_or(Milliseconds{0});
+  auto deadline = std::chrono::steady_clock::now() + std::min(timeout.value_or(Milliseconds{0}), kLongestWait);
   auto wait_on = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock, auto&& condition) {
     if (timeout) return changed.wait_until(lock, deadline, condition);
     changed.wait(lock, condition);
@@ -147,7 +150,6 @@ std::optional<WorkflowOutcome> Engine::wait_outcome(const std::string& id, const
   if (!entry) entry = std::make_shared<ForeignWait>();
   auto wait = entry;
   ++wait->waiters;
-  wait->asked = false;
   ask_outcomes_ = true;
   store_->wake();
   bool told = wait_on(wait->changed, lock, [&] { return wait->outcome || quit_; });

@@ -14,11 +14,6 @@
 
 namespace dbos::detail {
 
-struct EnqueueItem {
-  std::string queue;
-  RunItem run;  // is_new; options hold the queue too
-};
-
 class ClientStore {
  public:
   explicit ClientStore(const ClientOptions& options);

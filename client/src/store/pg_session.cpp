@@ -23,7 +23,7 @@ std::string full_message(const pg::ServerError& error) { return error.detail.emp
   if (code == "002") throw ConnectionError(message, e.sqlstate, id, e.hint);
   if (code == "010" || code == "032") throw NotFound(message, e.sqlstate, id, e.hint);
   if (code == "011" || code == "013") throw Conflict(message, e.sqlstate, id, e.hint);
-  if (code == "012") throw Deduplicated(message, e.sqlstate, e.detail.empty() ? id : e.detail, e.hint);
+  if (code == "012") throw Deduplicated(message, e.sqlstate, id, e.hint);
   if (code == "014") throw Nondeterminism(message, e.sqlstate, id, e.hint);
   throw Error(message, e.sqlstate, id, e.hint);
 }

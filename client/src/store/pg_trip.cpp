@@ -44,7 +44,7 @@ void add(pg::ArrayBuffer& array, const std::optional<std::string>& text) {
 
 // What may be forgotten by a crash of the server without harm.
 bool forgettable(const Trip& trip) {
-  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && (trip.claim || trip.heartbeat);
+  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && !trip.claim && trip.heartbeat;
 }
 
 // Whether keys of other transactions can be met. Steps and completions alone stand under the lock of their run's row.
