@@ -80,10 +80,8 @@ class DelayServer {
   }
 
   void handle(int fd) {
-    if (fd == listener_)
-      accept_all();
-    else
-      read_from(fd);
+    if (fd == listener_) accept_all();
+    else read_from(fd);
   }
 
   void accept_all() {

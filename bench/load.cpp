@@ -57,20 +57,13 @@ Arguments parse(int argc, char** argv) {
   a.mode = argv[1];
   for (int i = 2; i < argc; i += 2) {
     std::string option = argv[i], value = argv[i + 1];
-    if (option == "--database")
-      a.database = value;
-    else if (option == "--steps")
-      a.steps = number(option, value);
-    else if (option == "--count")
-      a.count = number(option, value);
-    else if (option == "--in-flight")
-      a.in_flight = number(option, value);
-    else if (option == "--warm-up")
-      a.warm_up = number(option, value);
-    else if (option == "--delay-port")
-      a.delay_port = number(option, value);
-    else
-      throw std::invalid_argument("unknown option " + option);
+    if (option == "--database") a.database = value;
+    else if (option == "--steps") a.steps = number(option, value);
+    else if (option == "--count") a.count = number(option, value);
+    else if (option == "--in-flight") a.in_flight = number(option, value);
+    else if (option == "--warm-up") a.warm_up = number(option, value);
+    else if (option == "--delay-port") a.delay_port = number(option, value);
+    else throw std::invalid_argument("unknown option " + option);
   }
   if (a.mode != "direct" && a.mode != "enqueue" && a.mode != "drain") {
     throw std::invalid_argument("mode '" + a.mode + "': want direct, enqueue or drain");
@@ -104,9 +97,7 @@ class DelayConnection {
   }
 
  private:
-  [[noreturn]] static void fail(const char* what) {
-    throw std::runtime_error(std::string("delay server: ") + what + ": " + std::strerror(errno));
-  }
+  [[noreturn]] static void fail(const char* what) { throw std::runtime_error(std::string("delay server: ") + what + ": " + std::strerror(errno)); }
   int fd_;
 };
 
@@ -141,14 +132,11 @@ class Load {
  public:
   explicit Load(const Arguments& arguments)
       : a_(arguments),
-        runtime_({.application = "bench",
-                  .database = a_.database,
-                  .max_blocking_steps = a_.delay_port == 0 ? 512U : static_cast<unsigned>(a_.in_flight)}),
+        runtime_(
+            {.application = "bench", .database = a_.database, .max_blocking_steps = a_.delay_port == 0 ? 512U : static_cast<unsigned>(a_.in_flight)}),
         workflow_(runtime_.workflow("load", [this](dbos::Context& context, std::int64_t n) { return run(context, n); })) {
-    if (a_.mode == "drain")
-      runtime_.queue(queue_name, {.worker_concurrency = static_cast<int>(a_.in_flight)});
-    else
-      runtime_.launch();
+    if (a_.mode == "drain") runtime_.queue(queue_name, {.worker_concurrency = static_cast<int>(a_.in_flight)});
+    else runtime_.launch();
     if (a_.mode == "enqueue") runtime_.register_queue(queue_name, {});
   }
 
@@ -160,20 +148,17 @@ class Load {
 
   void work() {
     started_ns_ = now_ns();
-    if (a_.mode == "direct")
-      start_and_await(a_.count);
-    else if (a_.mode == "enqueue")
-      enqueue();
-    else
-      drain();
+    if (a_.mode == "direct") start_and_await(a_.count);
+    else if (a_.mode == "enqueue") enqueue();
+    else drain();
     ended_ns_ = a_.mode == "drain" ? progress_.last_ns.load() : now_ns();
     if (a_.mode == "drain") started_ns_ = progress_.first_ns;
   }
 
   void report() {
     std::sort(latencies_.begin(), latencies_.end());
-    std::printf("done {\"started_ns\": %lld, \"ended_ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld}\n", as_long(started_ns_),
-                as_long(ended_ns_), as_long(quantile(50)), as_long(quantile(99)));
+    std::printf("done {\"started_ns\": %lld, \"ended_ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld}\n", as_long(started_ns_), as_long(ended_ns_),
+                as_long(quantile(50)), as_long(quantile(99)));
     std::fflush(stdout);
   }
 
@@ -214,8 +199,7 @@ class Load {
     latencies_.push_back(now_ns() - started.at_ns);
     std::int64_t expected = started.n + (a_.delay_port == 0 ? a_.steps * (a_.steps + 1) / 2 : a_.steps);
     if (result == expected) return;
-    throw std::runtime_error("workflow " + std::to_string(started.n) + " returned " + std::to_string(result) + ", not " +
-                             std::to_string(expected));
+    throw std::runtime_error("workflow " + std::to_string(started.n) + " returned " + std::to_string(result) + ", not " + std::to_string(expected));
   }
 
   void enqueue() {

@@ -1,4 +1,6 @@
 // The engine on an in-memory store and a fake clock: the rules of the run protocol that need no server.
+#include "engine/engine.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -6,7 +8,6 @@
 #include <thread>
 
 #include "dbos/dbos.hpp"
-#include "engine/engine.hpp"
 #include "engine/ids.hpp"
 #include "engine/outcome.hpp"
 #include "memory_store.hpp"
@@ -123,7 +124,8 @@ TEST_CASE("under a user's id no code runs before the start is known to be new") 
   std::atomic<int> executed = 0;
   p.workflow<int()>("once", [&](Context&) { return ++executed; });
   p.launch();
-  p.database->rows["taken"] = MemoryRow{.status = "SUCCESS", .name = "once", .queue = "", .owner = "", .creator = "x", .inputs = "", .executor = "", .attempts = 1, .output = "7"};
+  p.database->rows["taken"] = MemoryRow{
+      .status = "SUCCESS", .name = "once", .queue = "", .owner = "", .creator = "x", .inputs = "", .executor = "", .attempts = 1, .output = "7"};
   auto run = p.start("once", "taken");
   p.engine->wait_durable(run);
   auto outcome = p.engine->wait_outcome("taken", nullptr, 10000ms);
@@ -136,7 +138,8 @@ TEST_CASE("an id of another workflow is a conflict for the caller and harms nobo
   Process p;
   p.workflow<int()>("mine", [](Context&) { return 1; });
   p.launch();
-  p.database->rows["taken"] = MemoryRow{.status = "PENDING", .name = "theirs", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"};
+  p.database->rows["taken"] =
+      MemoryRow{.status = "PENDING", .name = "theirs", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"};
   auto run = p.start("mine", "taken");
   CHECK_THROWS_AS(p.engine->wait_durable(run), Conflict);
   CHECK(p.database->row("taken").name == "theirs");
@@ -215,7 +218,8 @@ TEST_CASE("a record that the database refuses fails its own run only") {
     if (i == 17) continue;
     CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
   }
-  CHECK(p.status("r17") != "SUCCESS");
+  CHECK_THROWS_WITH_AS(p.engine->wait_durable(runs[17]), doctest::Contains("Unicode"), Error);
+  CHECK(p.database->row("r17").status.empty());
 }
 
 TEST_CASE("a run whose row is locked by another transaction is sent again, the others go on") {
@@ -326,12 +330,18 @@ TEST_CASE("Permanent and the predicate end the retries; the code may catch the f
   p.workflow<std::string()>("w", [&](Context& ctx) {
     std::string seen;
     try {
-      ctx.step("p", {.retries = 5}, [&]() -> int { ++bodies; throw Permanent("no"); });
+      ctx.step("p", {.retries = 5}, [&]() -> int {
+        ++bodies;
+        throw Permanent("no");
+      });
     } catch (const StepFailed& e) {
       seen += e.name() + ":" + e.what() + ";";
     }
     try {
-      ctx.step("q", {.retries = 5, .retry_if = [](const std::exception&) { return false; }}, [&]() -> int { ++bodies; throw std::out_of_range("far"); });
+      ctx.step("q", {.retries = 5, .retry_if = [](const std::exception&) { return false; }}, [&]() -> int {
+        ++bodies;
+        throw std::out_of_range("far");
+      });
     } catch (const StepFailed& e) {
       seen += e.name() + ":" + e.what();
     }
@@ -399,7 +409,12 @@ TEST_CASE("a recorded result that this build cannot read is a dead letter that n
 TEST_CASE("a child is started once, awaited by parking, and its result is recorded") {
   Process p;
   std::atomic<int> children = 0;
-  p.workflow<int(int)>("child", [&](Context& ctx, int n) { return ctx.step("work", [&] { ++children; return n + 1; }); });
+  p.workflow<int(int)>("child", [&](Context& ctx, int n) {
+    return ctx.step("work", [&] {
+      ++children;
+      return n + 1;
+    });
+  });
   p.workflow<int()>("parent", [&](Context& ctx) {
     Workflow<int(int)> child(nullptr, "child", "");
     auto handle = ctx.start(child, 4);
@@ -601,4 +616,54 @@ TEST_CASE("a run's items are never in two trips at once, and its end never overt
     CHECK(p.database->count_steps(run->id) >= 5);
   }
   CHECK_FALSE(p.store->overlapped());
+}
+
+TEST_CASE("runs that wait hold no place of a queue without worker concurrency") {
+  Process p;
+  p.workflow<int()>("sleeper", [](Context& ctx) {
+    ctx.sleep(30s);
+    return 1;
+  });
+  p.workflow<int()>("quick", [](Context&) { return 2; });
+  for (int i = 0; i < kDefaultInFlight + 200; ++i) p.database->enqueue("a" + std::to_string(i), "sleeper", R"({"positionalArgs":[]})");
+  p.database->enqueue("z", "quick", R"({"positionalArgs":[]})");
+  p.options.drain_timeout = 0ms;
+  p.launch();
+  CHECK(p.eventually([&] { return p.status("z") == "SUCCESS"; }));
+}
+
+TEST_CASE("a start that is under way at shutdown is never acknowledged without a row") {
+  Process p;
+  p.workflow<int()>("w", [](Context&) { return 1; });
+  p.launch();
+  p.store->hold(true);
+  auto direct = p.start("w", "direct");
+  auto queued = p.engine->start({.name = "w", .class_name = "", .id = "queued", .queue = "q", .inputs = "{}", .options = R"({"queue":"q"})"});
+  std::atomic<bool> closed = false;
+  std::thread closer([&] {
+    p.engine->close(0ms);
+    closed = true;
+  });
+  CHECK_THROWS_AS(p.engine->wait_durable(direct), InDoubt);
+  while (!closed) p.clock->advance(100ms);
+  closer.join();
+  CHECK_THROWS_AS(p.engine->wait_durable(queued), InDoubt);
+}
+
+TEST_CASE("what rode along with a flush and failed is not held against its run") {
+  Process p;
+  Gate gate;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("a", [&] {
+      gate.pass();
+      return 6;
+    });
+  });
+  p.launch();
+  auto run = p.start("w", "rider");
+  gate.entered.get_future().wait();
+  p.store->fail_companions(true);
+  p.clock->advance(6s);  // heartbeat, poll and comparison are due
+  gate.open.set_value();
+  CHECK(p.eventually([&] { return p.status("rider") == "SUCCESS"; }));
 }

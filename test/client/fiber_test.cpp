@@ -123,9 +123,7 @@ TEST_CASE("a body outside runs at once, on the thread's own stack") {
   bool body_local_on_fiber = true;
   std::thread::id fiber_thread;
   std::thread::id body_thread;
-  auto on_stack = [](const Fiber& fiber, const void* at) {
-    return at >= fiber.stack().bottom && at < static_cast<const void*>(fiber.stack().top());
-  };
+  auto on_stack = [](const Fiber& fiber, const void* at) { return at >= fiber.stack().bottom && at < static_cast<const void*>(fiber.stack().top()); };
   std::optional<Fiber> fiber;
   fiber.emplace(stacks, [&] {
     fiber_thread = std::this_thread::get_id();

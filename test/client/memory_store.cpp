@@ -1,7 +1,6 @@
 #include "memory_store.hpp"
 
 #include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 namespace dbos::testing {
@@ -92,6 +91,11 @@ void MemoryStore::fail_next(Fault fault) {
   faults_.push_back(fault);
 }
 
+void MemoryStore::fail_companions(bool on) {
+  std::lock_guard lock(mutex_);
+  fail_companions_ = on;
+}
+
 void MemoryStore::notify(const std::string& channel, const std::string& payload) {
   std::lock_guard lock(mutex_);
   notifications_.push_back({channel, payload});
@@ -131,6 +135,12 @@ TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
   reply.server_now_ms = ms(clock_->now());
   if (fault == Fault::never_sent) return reply.error = TripError::not_sent, reply;
   if (fault == Fault::transient) return reply.error = TripError::transient, reply.sqlstate = "40P01", reply;
+  if (fail_companions_ && (trip.heartbeat || trip.held || trip.claim || !trip.outcomes.empty())) {
+    reply.error = TripError::permanent;
+    reply.sqlstate = "22012";
+    reply.message = "division by zero";
+    return reply;
+  }
   std::lock_guard lock(database_->mutex);
   if (trip.flush) {
     for (const auto& run : trip.flush->runs) {
@@ -228,8 +238,14 @@ RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>
     return {.state = RunState::exists, .value = row.status};
   }
   auto options = item.options.empty() ? nlohmann::json::object() : nlohmann::json::parse(item.options);
-  MemoryRow row{.status = "PENDING", .name = item.name, .queue = options.value("queue", ""), .owner = item.token, .creator = item.token,
-                .inputs = item.inputs, .executor = identity_.executor, .attempts = 1};
+  MemoryRow row{.status = "PENDING",
+                .name = item.name,
+                .queue = options.value("queue", ""),
+                .owner = item.token,
+                .creator = item.token,
+                .inputs = item.inputs,
+                .executor = identity_.executor,
+                .attempts = 1};
   row.inserts = 1;
   if (!row.queue.empty()) {
     row.status = "ENQUEUED";
@@ -287,8 +303,17 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
 }
 
 ClaimedRun MemoryStore::claimed(const std::string& id, const MemoryRow& row) {
-  ClaimedRun run{.id = id, .token = row.owner, .name = row.name, .class_name = "", .queue = row.queue, .inputs = row.inputs, .serialization = "portable_json",
-                 .attempts = row.attempts, .parent_id = "", .partition = "", .steps = {}};
+  ClaimedRun run{.id = id,
+                 .token = row.owner,
+                 .name = row.name,
+                 .class_name = "",
+                 .queue = row.queue,
+                 .inputs = row.inputs,
+                 .serialization = "portable_json",
+                 .attempts = row.attempts,
+                 .parent_id = "",
+                 .partition = "",
+                 .steps = {}};
   for (auto& [key, step] : database_->steps)
     if (key.first == id) run.steps.push_back(step);
   return run;

@@ -57,8 +57,8 @@ struct MemoryDatabase {
   std::mutex mutex;
   std::map<std::string, MemoryRow> rows;
   std::map<std::pair<std::string, int>, RecordedStep> steps;
-  std::set<std::string> locked;   // ids whose row another transaction holds
-  std::set<std::string> poison;   // a flush with this id fails with an SQLSTATE that no other try passes
+  std::set<std::string> locked;                      // ids whose row another transaction holds
+  std::set<std::string> poison;                      // a flush with this id fails with an SQLSTATE that no other try passes
   std::multimap<std::string, std::string> messages;  // id → message
 
   MemoryRow row(const std::string& id) {
@@ -108,6 +108,8 @@ class MemoryStore final : public Store {
   // Trips are committed at once but answered only by release(), while held.
   void hold(bool on);
   void fail_next(Fault fault);
+  // Trips that carry anything but a flush fail for good.
+  void fail_companions(bool on);
   void notify(const std::string& channel, const std::string& payload);
   // Trips with a flush that were answered.
   int flushes() const;
@@ -145,6 +147,7 @@ class MemoryStore final : public Store {
   std::multiset<std::string> under_way_;
   bool woken_ = false;
   bool held_ = false;
+  bool fail_companions_ = false;
   bool overlapped_ = false;
   int flushes_ = 0;
 };

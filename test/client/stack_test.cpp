@@ -60,7 +60,9 @@ TEST_CASE("the pool keeps no more free stacks than it is told") {
 TEST_CASE("a fiber that was never resumed gives its stack back") {
   StackPool stacks;
   auto held = std::make_shared<int>(1);
-  { Fiber fiber(stacks, [held] {}); }
+  {
+    Fiber fiber(stacks, [held] {});
+  }
   CHECK(stacks.in_use() == 0);
   CHECK(stacks.cached() == 1);
   CHECK(held.use_count() == 1);

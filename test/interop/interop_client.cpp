@@ -43,9 +43,8 @@ Json golden_output() {
 
 void run(dbos::Client& client, const std::string& worker) {
   const std::string id = "cpp-to-" + worker;
-  auto handle =
-      client.enqueue(golden::canonical, golden::queue, {.id = id}, "hello-interop", 42, "2025-06-15T10:30:00.000Z",
-                     {"alpha", "beta", "gamma"}, Json::parse(R"({"key1":"value1","key2":99,"nested":{"deep":true}})"), true, std::nullopt);
+  auto handle = client.enqueue(golden::canonical, golden::queue, {.id = id}, "hello-interop", 42, "2025-06-15T10:30:00.000Z",
+                               {"alpha", "beta", "gamma"}, Json::parse(R"({"key1":"value1","key2":99,"nested":{"deep":true}})"), true, std::nullopt);
   check("reads the event that it set", [&] {
     equal(client.get_event<golden::Event>(id, golden::event_key, 30s), golden::Event{"hello-interop", 42, true});
   });

@@ -11,8 +11,8 @@ namespace {
 
 using golden::Json;
 
-Json canonical(dbos::Context& ctx, std::string text, std::int64_t num, std::string date, std::vector<std::string> items, Json meta,
-               bool flag, golden::Empty empty) {
+Json canonical(dbos::Context& ctx, std::string text, std::int64_t num, std::string date, std::vector<std::string> items, Json meta, bool flag,
+               golden::Empty empty) {
   ctx.set_event(golden::event_key, golden::Event{text, num, flag});
   ctx.write_stream(golden::stream_key, golden::StreamItem{text});
   ctx.close_stream(golden::stream_key);

@@ -14,11 +14,7 @@ class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message, std::string sqlstate = {}, std::string workflow_id = {}, std::string hint = {},
                  std::source_location where = std::source_location::current())
-      : std::runtime_error(message),
-        sqlstate_(std::move(sqlstate)),
-        workflow_id_(std::move(workflow_id)),
-        hint_(std::move(hint)),
-        where_(where) {}
+      : std::runtime_error(message), sqlstate_(std::move(sqlstate)), workflow_id_(std::move(workflow_id)), hint_(std::move(hint)), where_(where) {}
 
   // The server's SQLSTATE (class WF is the extension's own), or empty when the error arose in the client.
   const std::string& sqlstate() const noexcept { return sqlstate_; }
@@ -83,8 +79,8 @@ struct UsageError : Error {
 // Throw it from a workflow or a step to decide what other languages see; WorkflowFailed and StepFailed derive from it.
 class PortableError : public Error {
  public:
-  PortableError(std::string name, const std::string& message, std::string code_json = {}, std::string data_json = {},
-                std::string workflow_id = {}, std::source_location where = std::source_location::current())
+  PortableError(std::string name, const std::string& message, std::string code_json = {}, std::string data_json = {}, std::string workflow_id = {},
+                std::source_location where = std::source_location::current())
       : Error(message, {}, std::move(workflow_id), {}, where),
         name_(std::move(name)),
         code_json_(std::move(code_json)),

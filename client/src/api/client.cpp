@@ -25,7 +25,8 @@ class ClientHandle final : public HandleState {
   std::string result_text(std::optional<Milliseconds> timeout) override {
     if (Run* run = current_run()) return recorded_result(*run, id_, timeout);
     auto outcome = client_->store.wait_outcome(id_, timeout, true);
-    if (!outcome) throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout.value_or(Milliseconds{0}).count()) + " ms", {}, id_);
+    if (!outcome)
+      throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout.value_or(Milliseconds{0}).count()) + " ms", {}, id_);
     return outcome_text(*outcome);
   }
   void wait_durable() override {}
@@ -74,8 +75,8 @@ std::string filter_text(const ListFilter& filter, const std::string& application
 Client::Client(ClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Client::~Client() = default;
 
-std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue,
-                                                  StartOptions options, std::string inputs) {
+std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue, StartOptions options,
+                                                  std::string inputs) {
   if (queue.empty()) throw UsageError("queue name is blank");
   auto request = start_request(std::string(name), std::string(class_name), queue, options, std::move(inputs), kMaxPayload);
   RunItem item{.id = request.id.empty() ? uuid_v7() : request.id,
@@ -87,14 +88,18 @@ std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::st
   auto reply = impl_->store.enqueue({item}).at(0);
   if (reply.state == RunState::conflict) throw Conflict("workflow id " + item.id + " belongs to workflow " + reply.value, "WF011", item.id);
   if (reply.state == RunState::deduplicated)
-    throw Deduplicated("workflow " + item.id + " was deduplicated: workflow " + reply.value + " holds the deduplication id " + options.deduplication_id,
-                       "WF012", reply.value);
+    throw Deduplicated(
+        "workflow " + item.id + " was deduplicated: workflow " + reply.value + " holds the deduplication id " + options.deduplication_id, "WF012",
+        reply.value);
   return handle_state(reply.holder.empty() ? item.id : reply.holder);
 }
 
-Handle<nlohmann::json> Client::enqueue_json(const std::string& name, const std::string& queue, StartOptions options, const std::string& inputs_envelope) {
+Handle<nlohmann::json> Client::enqueue_json(const std::string& name, const std::string& queue, StartOptions options,
+                                            const std::string& inputs_envelope) {
   auto inputs = parse_json(inputs_envelope, "inputs of workflow " + name);
-  if (!inputs.is_object()) throw UsageError("inputs of workflow " + name + " are not an envelope {\"positionalArgs\":[…],\"namedArgs\":{…}}: " + inputs_envelope.substr(0, 80));
+  if (!inputs.is_object())
+    throw UsageError("inputs of workflow " + name +
+                     " are not an envelope {\"positionalArgs\":[…],\"namedArgs\":{…}}: " + inputs_envelope.substr(0, 80));
   return Handle<nlohmann::json>(enqueue_text(name, options.class_name, queue, options, inputs_envelope));
 }
 

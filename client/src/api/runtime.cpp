@@ -29,8 +29,7 @@ std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& 
                                             const std::string& queue, StartOptions options, std::string inputs, bool wait) {
   auto& engine = runtime->engine;
   if (!engine) throw UsageError("launch() the runtime before starting workflow " + name);
-  if (current_run())
-    throw UsageError("workflow " + name + " started inside a workflow: use the Context's start() or enqueue(), which record it");
+  if (current_run()) throw UsageError("workflow " + name + " started inside a workflow: use the Context's start() or enqueue(), which record it");
   if (current_body_run()) throw UsageError("workflow " + name + " started inside a step body: start it from the workflow's own code");
   bool may_change = options.return_existing;
   auto run = engine->start(start_request(name, class_name, queue, options, std::move(inputs), runtime->options.max_payload));
@@ -61,7 +60,8 @@ void check_options(const RuntimeOptions& options) {
   positive("poll_interval (ms)", options.poll_interval.count());
   positive("unload_after (ms)", options.unload_after.count());
   positive("max_blocking_steps", static_cast<int>(options.max_blocking_steps));
-  if (options.drain_timeout.count() < 0) throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
+  if (options.drain_timeout.count() < 0)
+    throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
 }
 
 void check_queue(const std::string& name, const QueueOptions& options) {

@@ -38,9 +38,7 @@ thread_local void* this_carrier = nullptr;
 // ---- posting
 
 CarrierPool::Core::Core(const CarrierOptions& options)
-    : base(options.base != 0 ? options.base : std::max(1u, std::thread::hardware_concurrency())),
-      max(options.max),
-      keep_idle(options.idle) {
+    : base(options.base != 0 ? options.base : std::max(1u, std::thread::hardware_concurrency())), max(options.max), keep_idle(options.idle) {
   if (max == 0) throw UsageError("a pool of at most 0 carriers cannot run anything", {}, {}, "allow at least 1 blocking step");
   base = std::min(base, max);
 }

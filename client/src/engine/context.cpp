@@ -23,19 +23,22 @@ constexpr std::size_t kIdBytes = 512;
 
 void require_fiber(const Run& run, const char* call) {
   if (current_run() == &run) return;
-  throw UsageError(std::string(call) + (current_body_run() ? " inside a step body: only the workflow's own code may call it" : " outside its workflow"), {}, run.id);
+  throw UsageError(
+      std::string(call) + (current_body_run() ? " inside a step body: only the workflow's own code may call it" : " outside its workflow"), {},
+      run.id);
 }
 
 void check_payload(std::string_view what, const std::string& value, const Run& run) {
   auto limit = run.engine.options().max_payload;
   if (value.size() > limit)
-    throw UsageError(std::string(what) + " has " + std::to_string(value.size()) + " bytes, at most " + std::to_string(limit) + " are allowed", "WF001",
-                     run.id, "send a reference to the data instead");
+    throw UsageError(std::string(what) + " has " + std::to_string(value.size()) + " bytes, at most " + std::to_string(limit) + " are allowed",
+                     "WF001", run.id, "send a reference to the data instead");
 }
 
 // Waits: "for ever" (Milliseconds::max()) is the longest that there is.
 Milliseconds check_timeout(std::string_view what, Milliseconds timeout, const Run& run) {
-  if (timeout.count() < 0) throw UsageError(std::string(what) + " of " + std::to_string(timeout.count()) + " ms: a timeout is not negative", {}, run.id);
+  if (timeout.count() < 0)
+    throw UsageError(std::string(what) + " of " + std::to_string(timeout.count()) + " ms: a timeout is not negative", {}, run.id);
   return std::min(timeout, kLongestWait);
 }
 
@@ -46,7 +49,8 @@ void check_id(std::string_view what, std::string_view id, const Run& run) {
 
 void check_name(std::string_view what, std::string_view name, const Run& run) {
   if (name.find_first_not_of(" \t\r\n") == std::string_view::npos) throw UsageError(std::string(what) + " is blank", {}, run.id);
-  if (name.size() > kNameBytes) throw UsageError(std::string(what) + " is longer than 255 bytes: " + std::string(name.substr(0, 40)) + "…", {}, run.id);
+  if (name.size() > kNameBytes)
+    throw UsageError(std::string(what) + " is longer than 255 bytes: " + std::string(name.substr(0, 40)) + "…", {}, run.id);
 }
 
 [[noreturn]] void throw_step_error(const std::string& text, const Run& run) {
@@ -180,7 +184,8 @@ std::shared_ptr<HandleState> Context::start_text(const std::string& name, const 
   // The parent's own start must be durable before a child can refer to it.
   run.settle();
   if (options.id.empty()) options.id = run.id + "-" + std::to_string(function_id);
-  auto child = run.engine.make_child(run, function_id, start_request(name, class_name, queue, options, std::move(inputs), run.engine.options().max_payload, run.id));
+  auto child = run.engine.make_child(run, function_id,
+                                     start_request(name, class_name, queue, options, std::move(inputs), run.engine.options().max_payload, run.id));
   run.settle();
   auto reply = run.engine.start_reply(*child);
   if (reply.state == RunState::conflict)

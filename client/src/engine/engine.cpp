@@ -137,8 +137,8 @@ bool Engine::send_something() {
       }
     }
     beat(trip);
-    any = !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim ||
-          trip.heartbeat || trip.held || trip.maintain;
+    any = !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim || trip.heartbeat ||
+          trip.held || trip.maintain;
   }
   if (!any) return false;
   // The runs of the parcels cannot change what was taken: packing needs no lock.

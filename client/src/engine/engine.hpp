@@ -41,8 +41,8 @@ struct ServedQueue {
 struct StartRequest {
   std::string name;
   std::string class_name;
-  std::string id;       // "" = make one
-  std::string queue;    // "" = direct
+  std::string id;     // "" = make one
+  std::string queue;  // "" = direct
   std::string inputs;
   std::string options;  // JSON object text or ""
 };
@@ -106,7 +106,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   };
   struct Timer {
     MonotonicTime when;
-    std::weak_ptr<Run> run;          // or a body:
+    std::weak_ptr<Run> run;  // or a body:
     std::uint64_t wait_number = 0;
     std::weak_ptr<bool> ticket = {};
     std::optional<std::stop_source> body = {};
@@ -185,11 +185,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
   mutable std::mutex mu_;
   std::unordered_map<std::string, std::shared_ptr<Run>> runs_;
   std::vector<std::shared_ptr<Run>> dirty_;
-  std::vector<Runnable*> ready_;  // to be posted together
-  std::deque<std::shared_ptr<Run>> fresh_;  // starts whose code runs ahead: given a moment to end before they are packed
-  std::set<std::shared_ptr<Run>> enqueues_;  // not acknowledged yet
+  std::vector<Runnable*> ready_;              // to be posted together
+  std::deque<std::shared_ptr<Run>> fresh_;    // starts whose code runs ahead: given a moment to end before they are packed
+  std::set<std::shared_ptr<Run>> enqueues_;   // not acknowledged yet
   std::deque<std::shared_ptr<Run>> starved_;  // wait for a stack
-  std::vector<std::shared_ptr<Run>> leaked_;   // their code did not end in time: never destroyed
+  std::vector<std::shared_ptr<Run>> leaked_;  // their code did not end in time: never destroyed
   std::map<std::string, ServedQueue> queues_;
   std::unordered_map<std::string, ClaimedRun> deferred_;  // claimed again while the old run has not stopped
   std::unordered_map<std::string, std::vector<Run*>> watches_;
@@ -197,7 +197,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
   std::vector<RunKey> to_load_;
   std::vector<RunKey> to_give_back_;
-  std::set<std::string> lost_claims_;  // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
+  std::set<std::string> lost_claims_;             // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
   std::condition_variable idle_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_

@@ -53,10 +53,9 @@ std::string with_parent(const std::string& options, int parent_run, int function
 
 std::exception_ptr start_failure(const Run& run, const RunReply& reply) {
   if (reply.state == RunState::conflict)
-    return std::make_exception_ptr(
-        Conflict("workflow id " + run.id + " belongs to workflow " + reply.value + ", not " + run.name, "WF011", run.id));
-  return std::make_exception_ptr(Deduplicated("workflow " + run.id + " was deduplicated: workflow " + reply.value + " holds its deduplication id",
-                                              "WF012", reply.value));
+    return std::make_exception_ptr(Conflict("workflow id " + run.id + " belongs to workflow " + reply.value + ", not " + run.name, "WF011", run.id));
+  return std::make_exception_ptr(
+      Deduplicated("workflow " + run.id + " was deduplicated: workflow " + reply.value + " holds its deduplication id", "WF012", reply.value));
 }
 
 }  // namespace
@@ -278,8 +277,10 @@ void Engine::apply_parcel(Parcel& parcel, Shipment& shipment, TripReply& reply) 
   if (answer.state != RunState::done) return;
   if (parcel.outbox.final != FinalStatus::none) {
     crash_point(CrashPoint::end_after_commit);
-    finish(run, WorkflowOutcome{run.id, status_text(parcel.outbox.final), std::move(parcel.outbox.output), std::move(parcel.outbox.error), "portable_json"},
-           nullptr, false);
+    finish(
+        run,
+        WorkflowOutcome{run.id, status_text(parcel.outbox.final), std::move(parcel.outbox.output), std::move(parcel.outbox.error), "portable_json"},
+        nullptr, false);
     return;
   }
   if (!parcel.outbox.steps.empty()) crash_point(CrashPoint::step_after_commit);

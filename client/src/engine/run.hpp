@@ -63,9 +63,7 @@ struct Outbox {
   std::optional<std::string> output = {};
   std::optional<std::string> error = {};
 
-  bool empty() const noexcept {
-    return !start && !check && steps.empty() && ops.empty() && children.empty() && final == FinalStatus::none;
-  }
+  bool empty() const noexcept { return !start && !check && steps.empty() && ops.empty() && children.empty() && final == FinalStatus::none; }
   // Puts what was sent in vain back in front.
   void prepend(Outbox&& earlier);
   std::size_t bytes() const noexcept;
@@ -136,7 +134,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   bool unloaded = false;
   bool began = false;      // its code has begun
   bool code_done = false;  // its code has ended; what is left is in the outbox or on its way
-  bool counted = false;  // holds a place of its queue
+  bool counted = false;    // holds a place of its queue
   bool woken = false;
   WaitKind wait = WaitKind::none;
   std::uint64_t wait_number = 0;
@@ -144,10 +142,10 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   std::vector<std::string> watched;
   std::shared_ptr<Run> posted;  // itself, while a carrier is to run it
   OpReply op_reply;
-  RunReply start_reply;                     // existing, conflicting or deduplicated start
-  std::optional<WorkflowOutcome> outcome;   // how it ended, when it ended here
-  std::exception_ptr failure;               // why it did not
-  bool elsewhere = false;                   // goes on outside this process: ask the database
+  RunReply start_reply;                    // existing, conflicting or deduplicated start
+  std::optional<WorkflowOutcome> outcome;  // how it ended, when it ended here
+  std::exception_ptr failure;              // why it did not
+  bool elsewhere = false;                  // goes on outside this process: ask the database
   MonotonicTime started_at{};
   std::unique_ptr<std::condition_variable> changed;  // made by the first thread that waits
   int refusals = 0;

@@ -1,13 +1,13 @@
 // Runs: their life between fiber and I/O thread. Functions of Engine here are called with mu_ held unless they say otherwise.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "codec/portable_error.hpp"
 #include "dbos/error.hpp"
 #include "engine/crashpoint.hpp"
 #include "engine/engine.hpp"
 #include "engine/ids.hpp"
-
-#include <algorithm>
-#include <iterator>
-#include <utility>
 
 namespace dbos::detail {
 
@@ -141,8 +141,9 @@ void Run::execute() noexcept {
     exit_ = Exit{FinalStatus::none, stopped.reason, std::nullopt, std::nullopt};
   } catch (const UndecodableInput& input) {
     auto status = attempts <= 1 && recorded.empty() ? FinalStatus::error : FinalStatus::dead;
-    exit_ = Exit{status, StopReason::none, std::nullopt, encode_error("UndecodableInput", "workflow " + name + ": " + input.message + " (application version " +
-                                                                                  engine.identity().version + ")")};
+    exit_ = Exit{
+        status, StopReason::none, std::nullopt,
+        encode_error("UndecodableInput", "workflow " + name + ": " + input.message + " (application version " + engine.identity().version + ")")};
   } catch (...) {
     auto error = std::current_exception();
     Fiber::outside([&] { exit_ = Exit{FinalStatus::error, StopReason::none, std::nullopt, encode_error(describe_exception(error))}; });
@@ -249,8 +250,8 @@ void Run::record(StepItem step) {
 }
 
 const RecordedStep* Run::recorded_step(int function_id, std::string_view expected) {
-  auto found = std::lower_bound(recorded.begin(), recorded.end(), function_id,
-                                [](const RecordedStep& step, int wanted) { return step.function_id < wanted; });
+  auto found =
+      std::lower_bound(recorded.begin(), recorded.end(), function_id, [](const RecordedStep& step, int wanted) { return step.function_id < wanted; });
   if (found == recorded.end() || found->function_id != function_id) return nullptr;
   const auto& step = *found;
   if (step.name == expected) return &step;

@@ -16,9 +16,10 @@ bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f")
 void check_text(const char* what, std::string_view text, std::size_t limit) {
   if (blank(text)) throw UsageError(std::string(what) + " is blank");
   if (text.size() > limit)
-    throw UsageError(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limit) + " are allowed: " +
-                     std::string(text.substr(0, 40)) + "…");
-  if (text.find('\0') != std::string_view::npos) throw UsageError(std::string(what) + " contains a NUL byte: " + std::string(text.substr(0, text.find('\0'))) + "…");
+    throw UsageError(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limit) +
+                     " are allowed: " + std::string(text.substr(0, 40)) + "…");
+  if (text.find('\0') != std::string_view::npos)
+    throw UsageError(std::string(what) + " contains a NUL byte: " + std::string(text.substr(0, text.find('\0'))) + "…");
 }
 
 void check_optional(const char* what, std::string_view text, std::size_t limit) {
@@ -62,7 +63,8 @@ StartRequest start_request(std::string name, std::string class_name, std::string
   check_queue_options(options, direct);
   if (inputs.size() > max_payload)
     throw UsageError("arguments of workflow " + name + " have " + std::to_string(inputs.size()) + " bytes, at most " + std::to_string(max_payload) +
-                     " are allowed", "WF001", options.id, "pass a reference to the data instead");
+                         " are allowed",
+                     "WF001", options.id, "pass a reference to the data instead");
 
   if (!options.attributes_json.empty()) require_object(options.attributes_json, "attributes_json");
 

@@ -14,7 +14,8 @@ namespace {
 
 Milliseconds wait_before(int attempt, const StepOptions& options) {
   double wait = static_cast<double>(options.interval.count()) * std::pow(options.factor, attempt - 1);
-  return Milliseconds(static_cast<std::int64_t>(std::min({wait, static_cast<double>(options.cap.count()), static_cast<double>(kLongestWait.count())})));
+  return Milliseconds(
+      static_cast<std::int64_t>(std::min({wait, static_cast<double>(options.cap.count()), static_cast<double>(kLongestWait.count())})));
 }
 
 }  // namespace
@@ -68,8 +69,8 @@ std::exception_ptr StepBody::attempt(int number, std::string& output) {
   std::lock_guard lock(run_.engine.mu_);
   run_.stop_source.reset();
   if (expired && *expired)
-    return std::make_exception_ptr(PortableError("StepTimeout", "step " + std::string(name_) + " took longer than " +
-                                                                    std::to_string(options_.timeout.count()) + " ms", {}, {}, run_.id));
+    return std::make_exception_ptr(PortableError(
+        "StepTimeout", "step " + std::string(name_) + " took longer than " + std::to_string(options_.timeout.count()) + " ms", {}, {}, run_.id));
   if (!error && output.size() > run_.engine.options().max_payload)
     return std::make_exception_ptr(Permanent("result of step " + std::string(name_) + " has " + std::to_string(output.size()) + " bytes, at most " +
                                                  std::to_string(run_.engine.options().max_payload) + " are allowed",
