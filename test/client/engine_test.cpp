@@ -595,7 +595,7 @@ TEST_CASE("an executor that learns of its end stops its runs and joins again") {
     p.store->end_incarnation.insert(p.engine->identity().incarnation);
   }
   p.clock->advance(6s);
-  REQUIRE(p.eventually([&] { return run->stop != StopReason::none; }));
+  REQUIRE(p.eventually([&] { return p.store->opens() == 2; }));  // its runs are stopped before
   gate.open.set_value();
   CHECK_THROWS_AS(p.result(run), Cancelled);
   CHECK(p.database->count_steps("z1") == 0);

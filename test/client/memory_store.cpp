@@ -28,6 +28,7 @@ void MemoryStore::open(const Identity& identity, bool, Listener listener) {
   std::lock_guard lock(mutex_);
   identity_ = identity;
   listener_ = std::move(listener);
+  ++opens_;
 }
 
 int MemoryStore::free_lanes() {
@@ -100,6 +101,11 @@ void MemoryStore::notify(const std::string& channel, const std::string& payload)
   std::lock_guard lock(mutex_);
   notifications_.push_back({channel, payload});
   changed_.notify_all();
+}
+
+int MemoryStore::opens() const {
+  std::lock_guard lock(mutex_);
+  return opens_;
 }
 
 int MemoryStore::flushes() const {

@@ -111,6 +111,8 @@ class MemoryStore final : public Store {
   // Trips that carry anything but a flush fail for good.
   void fail_companions(bool on);
   void notify(const std::string& channel, const std::string& payload);
+  // How often the executor registered.
+  int opens() const;
   // Trips with a flush that were answered.
   int flushes() const;
   // A run was in two trips under way at the same time.
@@ -150,6 +152,7 @@ class MemoryStore final : public Store {
   bool fail_companions_ = false;
   bool overlapped_ = false;
   int flushes_ = 0;
+  int opens_ = 0;
 };
 
 }  // namespace dbos::testing
