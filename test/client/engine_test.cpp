@@ -124,8 +124,10 @@ TEST_CASE("under a user's id no code runs before the start is known to be new") 
   std::atomic<int> executed = 0;
   p.workflow<int()>("once", [&](Context&) { return ++executed; });
   p.launch();
-  p.database->rows["taken"] = MemoryRow{
-      .status = "SUCCESS", .name = "once", .queue = "", .owner = "", .creator = "x", .inputs = "", .executor = "", .attempts = 1, .output = "7"};
+  p.database->put(
+      "taken",
+      MemoryRow{
+          .status = "SUCCESS", .name = "once", .queue = "", .owner = "", .creator = "x", .inputs = "", .executor = "", .attempts = 1, .output = "7"});
   auto run = p.start("once", "taken");
   p.engine->wait_durable(run);
   auto outcome = p.engine->wait_outcome("taken", nullptr, 10000ms);
@@ -138,8 +140,8 @@ TEST_CASE("an id of another workflow is a conflict for the caller and harms nobo
   Process p;
   p.workflow<int()>("mine", [](Context&) { return 1; });
   p.launch();
-  p.database->rows["taken"] =
-      MemoryRow{.status = "PENDING", .name = "theirs", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"};
+  p.database->put("taken",
+                  MemoryRow{.status = "PENDING", .name = "theirs", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
   auto run = p.start("mine", "taken");
   CHECK_THROWS_AS(p.engine->wait_durable(run), Conflict);
   CHECK(p.database->row("taken").name == "theirs");
@@ -376,7 +378,7 @@ TEST_CASE("a step recorded under another name sends the workflow to the dead let
   p.launch();
   REQUIRE(p.eventually([&] { return p.status("n1") == "MAX_RECOVERY_ATTEMPTS_EXCEEDED"; }));
   CHECK(p.database->row("n1").error->find("old-name") != std::string::npos);
-  CHECK(p.database->steps.at({"n1", 0}).name == "old-name");
+  CHECK(p.database->step("n1", 0).name == "old-name");
 }
 
 TEST_CASE("an undecodable input is an ERROR at the first run, and a dead letter on recovery") {
@@ -425,9 +427,8 @@ TEST_CASE("a child is started once, awaited by parking, and its result is record
   CHECK(p.result(run) == "50");
   CHECK(children == 1);
   CHECK(p.status("p1-0") == "SUCCESS");
-  std::lock_guard lock(p.database->mutex);
-  CHECK(p.database->steps.at({"p1", 0}).child_id == "p1-0");
-  CHECK(p.database->steps.at({"p1", 1}).name == "DBOS.getResult");
+  CHECK(p.database->step("p1", 0).child_id == "p1-0");
+  CHECK(p.database->step("p1", 1).name == "DBOS.getResult");
 }
 
 TEST_CASE("an id that comes back to its process waits until the old run has stopped") {

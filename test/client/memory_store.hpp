@@ -66,6 +66,15 @@ struct MemoryDatabase {
     auto found = rows.find(id);
     return found == rows.end() ? MemoryRow{} : found->second;
   }
+  void put(const std::string& id, MemoryRow row) {
+    std::lock_guard lock(mutex);
+    rows[id] = std::move(row);
+  }
+  RecordedStep step(const std::string& id, int function_id) {
+    std::lock_guard lock(mutex);
+    auto found = steps.find({id, function_id});
+    return found == steps.end() ? RecordedStep{} : found->second;
+  }
   int count_steps(const std::string& id) {
     std::lock_guard lock(mutex);
     int count = 0;
