@@ -272,6 +272,26 @@ TEST_CASE("a cancel whose reply is lost is in doubt") {
   CHECK(error.hint() == "repeat the call");
 }
 
+TEST_CASE("a server that falls silent costs a call its reply timeout, and is used again when it speaks") {
+  auto uri = server().create_system_database("client_silence");
+  Proxy proxy(socket_path());
+  auto given = options(through(proxy, "client_silence"));
+  given.reply_timeout = 300ms;
+  ClientStore client(given);
+  client.enqueue({queued("w"), queued("doubtful")});
+  CHECK_FALSE(client.wait_outcome("w", 10ms, true).has_value());
+  proxy.set(Proxy::Mode::silent);
+  auto error = thrown<dbos::InDoubt>([&] { client.cancel({"doubtful"}, false); });
+  CHECK(has(error.what(), "no reply from 127.0.0.1 port " + std::to_string(proxy.port()) + " within 300 ms"));
+  CHECK_THROWS_AS(client.status("w"), dbos::ConnectionError);
+  CHECK_THROWS_AS(client.enqueue({queued("v")}), dbos::ConnectionError);
+  proxy.set(Proxy::Mode::forward);
+  CHECK(client.status("w")->status == dbos::Status::enqueued);
+  CHECK_FALSE(client.wait_outcome("w", 10ms, true).has_value());
+  given.reply_timeout = -1ms;
+  CHECK_THROWS_AS(ClientStore{given}, dbos::UsageError);
+}
+
 TEST_CASE("databases that do not fit are refused with the remedy") {
   auto bare = server().create_database("client_bare");
   CHECK(thrown<dbos::ConnectionError>([&] { ClientStore(options(bare)).check_version(); }).sqlstate() == "WF002");

@@ -1,6 +1,7 @@
 // PgStore when connections and servers fail: in doubt, not sent, reconnecting, notifications, standbys.
 #include <cstdlib>
 
+#include "pg/connection.hpp"
 #include "store_fixture.hpp"
 
 using namespace dbos;
@@ -73,6 +74,23 @@ TEST_CASE("a server that does not answer a connection attempt costs the connect 
   executor.until([&] { return has(executor.logged, "no answer from 127.0.0.1"); });
   proxy.set(Proxy::Mode::forward);
   CHECK(executor.trip(flush_of({new_run("w", uuid())})).error == TripError::none);
+}
+
+TEST_CASE("a server that accepts and then says nothing does not hold up the opening for ever") {
+  auto uri = server().create_system_database("store_silence");
+  auto open = [&](Milliseconds limit) {
+    auto store = make_pg_store(PgStoreOptions{.database = uri, .connect_timeout = 2000ms, .reply_timeout = limit});
+    store->open(identity("quiet"), false, [](const Notification&) {});
+  };
+  open(5000ms);
+  // The lock that registering takes is held elsewhere: the connection stands, and no reply comes.
+  auto blocker = pg::Connection::connect({uri, "blocker"});
+  for (const char* statement : {"BEGIN", "LOCK TABLE dbos_ops.executors"}) REQUIRE(blocker.queue(statement));
+  blocker.finish_transaction();
+  CHECK_THROWS_AS(open(200ms), InDoubt);
+  REQUIRE(blocker.queue("ROLLBACK"));
+  blocker.finish_transaction();
+  open(5000ms);
 }
 
 TEST_CASE("the listener hears what others notify, again after it was cut, and ignores self-tests") {

@@ -27,6 +27,9 @@ struct ClientOptions {
   // false: never LISTEN (transaction poolers); waits then poll. Defaults to true.
   bool listen = true;
   LogSink log = {};
+  // A call gives up when the server says nothing for so long on an open connection: InDoubt where it may have changed something, else
+  // ConnectionError. Not for waits (result(), get_event()), which have limits of their own. 0 = never. Defaults to 60 s.
+  Milliseconds reply_timeout{60000};
 };
 
 struct RuntimeOptions {
@@ -64,6 +67,9 @@ struct RuntimeOptions {
   // Upper bound of one connection attempt.
   Milliseconds connect_timeout{5000};
   LogSink log = {};
+  // As ClientOptions::reply_timeout, for launch() too; once launched, flushes wait for two leases. Making or upgrading the tables may take
+  // ten minutes.
+  Milliseconds reply_timeout{60000};
 };
 
 // Starting and enqueuing share one set. Fields below the line concern queues only and are an error on a direct start.

@@ -82,7 +82,8 @@ Runtime::Runtime(RuntimeOptions options)
               .application = options.application,
               .connect_timeout = options.connect_timeout,
               .listen = options.listen,
-              .log = options.log}),
+              .log = options.log,
+              .reply_timeout = options.reply_timeout}),
       runtime_(std::make_shared<RuntimeImpl>(std::move(options))) {
   check_options(runtime_->options);
   auto& identity = runtime_->identity;

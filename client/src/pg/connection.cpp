@@ -143,7 +143,7 @@ void check_target(const Target& target) {
   if (!options) throw ConnectionError("the connection string is not valid: " + one_line(mask_quoted(text)));
 }
 
-Connection::Connection(const Target& target, int skip) {
+Connection::Connection(const Target& target, int skip) : reply_timeout_(target.reply_timeout) {
   auto settings = settings_of(target);
   conn_.reset(start(settings));
   if (conn_ && skip > 0 && count_hosts(conn_.get()) > 1) conn_.reset(start_skipping(target, conn_.get(), skip));
@@ -275,6 +275,17 @@ std::vector<Result> Connection::finish_transaction() {
   return await_results();
 }
 
+void Connection::await_reply() {
+  auto deadline = reply_timeout_.count() == 0 ? Deadline::max() : std::chrono::steady_clock::now() + reply_timeout_;
+  if (!wait_for_socket(static_cast<short>(POLLIN | (unsent_ ? POLLOUT : 0)), deadline)) {
+    reason_ = "no reply from " + host() + " within " + std::to_string(reply_timeout_.count()) + " ms";
+    conn_.reset();
+    throw InDoubt(reason_);
+  }
+  if (unsent_) flush();
+  read();
+}
+
 std::vector<Result> Connection::await_results() {
   std::vector<Result> results(static_cast<std::size_t>(expected_));
   for (;;) {
@@ -287,10 +298,7 @@ std::vector<Result> Connection::await_results() {
         break;
       case Event::synced: return results;
       case Event::lost: throw InDoubt("the connection to the database was lost: " + failure().message);
-      case Event::nothing:
-        wait_for_socket(static_cast<short>(POLLIN | (unsent_ ? POLLOUT : 0)), Deadline::max());
-        if (unsent_) flush();
-        read();
+      case Event::nothing: await_reply();
     }
   }
 }

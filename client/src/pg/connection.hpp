@@ -29,6 +29,8 @@ struct Target {
   std::string database;
   std::string session_name;  // application_name; the server cuts it at 63 bytes
   std::chrono::milliseconds timeout{5000};
+  // await_results() gives up when the server says nothing for so long; 0 = never.
+  std::chrono::milliseconds reply_timeout{60000};
 };
 
 // Throws ConnectionError when the string cannot be parsed; its secrets are not in the message.
@@ -76,9 +78,11 @@ class Connection {
   Event next(Result& result, int& statement);
   std::optional<Notification> notification();
 
-  // Waits for the results of the statements before sync(), without a bound but the connection's own; one per statement, their errors
-  // included. Throws InDoubt when the connection is lost.
+  // Waits for the results of the statements before sync(); one per statement, their errors included. Throws InDoubt when the connection is
+  // lost, or when it is silent for the target's reply_timeout: then it is closed.
   std::vector<Result> await_results();
+  // Of the results that are awaited from now on; 0 = no limit.
+  void limit_reply(std::chrono::milliseconds limit) noexcept { reply_timeout_ = limit; }
   // sync() and await_results().
   std::vector<Result> finish_transaction();
 
@@ -88,14 +92,16 @@ class Connection {
 
  private:
   bool wait_for_socket(short events, Deadline deadline) const;
+  void await_reply();
 
   struct Finish {
     void operator()(PGconn* conn) const noexcept { PQfinish(conn); }
   };
   std::unique_ptr<PGconn, Finish> conn_;
   std::string reason_;  // when there is no PGconn to ask
-  int expected_ = 0;    // statements sent since the last sync
-  int current_ = 0;     // the one whose results come now
+  std::chrono::milliseconds reply_timeout_;
+  int expected_ = 0;  // statements sent since the last sync
+  int current_ = 0;   // the one whose results come now
   bool syncing_ = false;
   bool unsent_ = false;
 };

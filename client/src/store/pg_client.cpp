@@ -102,7 +102,9 @@ PgHub::Deadline deadline_of(std::optional<Milliseconds> timeout) {
 
 struct ClientStore::Impl {
   explicit Impl(const ClientOptions& given)
-      : options(given), pool(pg::Target{given.database, kSessionName, given.connect_timeout}), hub(pool.target(), given.listen) {}
+      : options(given),
+        pool(pg::Target{given.database, kSessionName, given.connect_timeout, check_reply_timeout(given.reply_timeout)}),
+        hub(pool.target(), given.listen) {}
 
   const ClientOptions options;
   PgPool pool;
@@ -119,6 +121,7 @@ TripReply ClientStore::Impl::flush_once(const Trip& trip) {
   Identity nobody;
   nobody.application = options.application;
   auto connection = pool.acquire();
+  (*connection).limit_reply(options.reply_timeout);
   switch (writer.write(*connection, trip, nobody, parts)) {
     case TripWriter::Queued::refused: throw UsageError(writer.refusal(), "22021", {}, "texts have to be UTF-8 without NUL");
     case TripWriter::Queued::gone: throw InDoubt((*connection).failure().message);
@@ -254,6 +257,6 @@ void ClientStore::check_version() {
   check_extension(*connection, true);
 }
 
-std::string ClientStore::install() { return impl_->pool.run(Repeat::read, kInstall, {}, "install").text(0, 0); }
+std::string ClientStore::install() { return impl_->pool.run(Repeat::read, kInstall, {}, "install", {}, kInstallTimeout).text(0, 0); }
 
 }  // namespace dbos::detail

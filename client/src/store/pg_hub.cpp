@@ -26,10 +26,17 @@ constexpr const char* kEventChannel = "dbos_workflow_events_channel";
 constexpr std::chrono::milliseconds kLongestPause{1000};
 constexpr std::size_t kMostAtOnce = 1000;
 
+// What is asked here is answered at once; and the destructor waits for it.
+pg::Target impatient(pg::Target target) {
+  constexpr std::chrono::milliseconds kLongest{10000};
+  if (target.reply_timeout.count() == 0 || target.reply_timeout > kLongest) target.reply_timeout = kLongest;
+  return target;
+}
+
 }  // namespace
 
 PgHub::PgHub(const pg::Target& target, bool listen)
-    : link_(target, std::random_device()()), listen_(listen), wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    : target_(impatient(target)), link_(target_, std::random_device()()), listen_(listen), wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (wake_fd_ < 0) throw Error("cannot make an eventfd: out of file descriptors?");
 }
 
@@ -62,8 +69,8 @@ std::optional<std::string> PgHub::wait_event(const std::string& id, const std::s
 
 void PgHub::wait(Waiter& waiter, Deadline deadline) {
   std::unique_lock lock(mu_);
+  if (waiters_.empty()) last_up_ = std::chrono::steady_clock::now();
   if (!thread_.joinable()) {
-    last_up_ = std::chrono::steady_clock::now();
     thread_ = std::thread([this] { loop(); });
   }
   waiters_.push_back(&waiter);
@@ -118,19 +125,21 @@ void PgHub::loop() {
 // True when the connection is there. Waiters are told when that takes too long.
 bool PgHub::connect() {
   auto now = std::chrono::steady_clock::now();
-  if (link_.up() && link_.connection().alive()) {
-    last_up_ = now;
-    return true;
-  }
+  if (link_.up() && link_.connection().alive()) return true;
   if (link_.up()) link_.lose(now);
   link_.advance(now);
   bool refused = pg::is_login_error(link_.failure().sqlstate);
-  if (link_.state() == Link::State::waiting && (refused || now - last_up_ >= kPatience)) {
+  if (link_.state() == Link::State::waiting && (refused || last_up() + kPatience <= now)) {
     auto failure = link_.failure();
     if (!refused) failure.sqlstate.clear();
     fail_all(failure);
   }
   return false;
+}
+
+MonotonicTime PgHub::last_up() {
+  std::lock_guard lock(mu_);
+  return last_up_;
 }
 
 MonotonicTime PgHub::next_due() {
@@ -147,7 +156,8 @@ void PgHub::ask() {
     auto now = std::chrono::steady_clock::now();
     std::size_t asked = 0;
     for (auto* waiter : waiters_) {
-      if (waiter->due > now || asked++ == kMostAtOnce) continue;
+      if (waiter->due > now) continue;
+      if (++asked > kMostAtOnce) break;
       waiter->due = now + waiter->pause;
       waiter->pause = std::min(waiter->pause * 2, kLongestPause);
       if (waiter->key.empty()) ids.add_text(waiter->id);
@@ -176,6 +186,7 @@ void PgHub::read_answers(const std::vector<pg::Result>& results) {
   std::vector<WorkflowOutcome> outcomes;
   read_outcomes(results[1], outcomes);
   std::lock_guard lock(mu_);
+  last_up_ = std::chrono::steady_clock::now();
   auto answer = [this](auto&& matches, auto&& fill) {
     for (auto it = waiters_.begin(); it != waiters_.end();) {
       Waiter& waiter = **it++;

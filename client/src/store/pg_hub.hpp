@@ -28,7 +28,7 @@ class PgHub {
   PgHub& operator=(const PgHub&) = delete;
 
   using Deadline = std::optional<MonotonicTime>;
-  // nullopt after the deadline. Throw ConnectionError when the database cannot be reached for kPatience, or refuses the login.
+  // nullopt after the deadline. Throw ConnectionError when the database does not answer for kPatience, or refuses the login.
   // must_exist: an id without a row ends the wait with an outcome of empty status.
   std::optional<WorkflowOutcome> wait_outcome(const std::string& id, bool must_exist, Deadline deadline);
   std::optional<std::string> wait_event(const std::string& id, const std::string& key, Deadline deadline);
@@ -56,6 +56,7 @@ class PgHub {
   void read_answers(const std::vector<pg::Result>& results);
   void finish(Waiter& waiter);  // (mu_)
   void fail_all(const pg::ServerError& failure);
+  MonotonicTime last_up();
   MonotonicTime next_due();
   void wait_for_input(MonotonicTime until);
   bool take_notifications();
@@ -63,11 +64,12 @@ class PgHub {
   void all_due();
   void wake() noexcept;
 
+  const pg::Target target_;  // that link_ refers to
   Link link_;
   const bool listen_;
   int wake_fd_;
-  MonotonicTime last_up_;
   std::mutex mu_;
+  MonotonicTime last_up_;       // (mu_) of the last answer, or when the first waiter came
   std::list<Waiter*> waiters_;  // (mu_)
   bool quit_ = false;           // (mu_)
   std::thread thread_;          // (mu_) made with the first waiter

@@ -52,17 +52,23 @@ void PgPool::drop_idle() noexcept {
   idle_.clear();
 }
 
-pg::Result PgPool::run(Repeat repeat, const char* sql, const pg::Params& params, const std::string& what, const std::string& id) {
+pg::Result PgPool::run(Repeat repeat, const char* sql, const pg::Params& params, const std::string& what, const std::string& id,
+                       std::optional<std::chrono::milliseconds> reply_timeout) {
   pg::Backoff backoff(std::chrono::milliseconds(10), std::chrono::milliseconds(1000), std::random_device()());
+  const auto limit = reply_timeout.value_or(target_.reply_timeout);
+  const auto begun = std::chrono::steady_clock::now();
+  // Silence is not waited for once more.
+  auto is_last = [&](int left) { return left == 0 || (limit.count() > 0 && std::chrono::steady_clock::now() - begun >= limit); };
   for (int left = kTries - 1;; --left) {
     try {
       auto connection = acquire();
+      (*connection).limit_reply(limit);
       return transact(*connection, sql, params, what, id);
     } catch (const InDoubt& e) {
       if (repeat == Repeat::write) throw InDoubt(e.what(), e.sqlstate(), id, "repeat the call");
-      if (left == 0) throw ConnectionError(e.what(), e.sqlstate(), id);
+      if (is_last(left)) throw ConnectionError(e.what(), e.sqlstate(), id);
     } catch (const Error& e) {
-      if (left == 0 || !may_pass(e.sqlstate())) throw;
+      if (is_last(left) || !may_pass(e.sqlstate())) throw;
       if (pg::fate_of(e.sqlstate()) == pg::Fate::elsewhere) drop_idle();
     }
     std::this_thread::sleep_for(backoff.next());

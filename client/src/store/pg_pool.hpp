@@ -37,7 +37,9 @@ class PgPool {
   // What may be done after an error: reading is repeated after a lost connection, writing only where nothing can have happened.
   enum class Repeat : char { read, write };
   // One statement as one transaction; repeats what another try may pass, a few times. Throws the leaves of throw_server_error().
-  pg::Result run(Repeat repeat, const char* sql, const pg::Params& params, const std::string& what, const std::string& id = {});
+  // reply_timeout: instead of the target's.
+  pg::Result run(Repeat repeat, const char* sql, const pg::Params& params, const std::string& what, const std::string& id = {},
+                 std::optional<std::chrono::milliseconds> reply_timeout = {});
 
   const pg::Target& target() const noexcept { return target_; }
 

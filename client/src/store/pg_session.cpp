@@ -56,6 +56,11 @@ void throw_server_error(const pg::ServerError& error, const std::string& id) {
   throw Error(message, error.sqlstate, id, error.hint);
 }
 
+Milliseconds check_reply_timeout(Milliseconds timeout) {
+  if (timeout.count() < 0) throw UsageError("reply_timeout is " + std::to_string(timeout.count()) + " ms; it must not be negative, 0 is no limit");
+  return timeout;
+}
+
 void check_params(const pg::Params& params, const std::string& what) {
   if (const auto& fault = params.fault()) {
     std::string which = fault.element < 0 ? "an argument" : "element " + std::to_string(fault.element + 1) + " of an argument";

@@ -1,9 +1,10 @@
 // What PgStore and ClientStore share: errors of the extension as dbos::Error leaves, and one-statement transactions that block.
-// May include: std, pg/*, dbos/error.hpp. Only store/pg_*.cpp include it.
+// May include: std, pg/*, dbos/error.hpp, dbos/options.hpp. Only store/pg_*.cpp include it.
 #pragma once
 
 #include <string>
 
+#include "dbos/options.hpp"
 #include "pg/connection.hpp"
 
 namespace dbos::detail {
@@ -11,6 +12,11 @@ namespace dbos::detail {
 inline constexpr const char* kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 inline constexpr const char* kCommit = "COMMIT";
 inline constexpr const char* kRollback = "ROLLBACK";
+// Indexes of tables with rows may be built, behind another session that does the same.
+inline constexpr Milliseconds kInstallTimeout{600000};
+
+// The option as it is; UsageError when it is negative.
+Milliseconds check_reply_timeout(Milliseconds timeout);
 
 // The leaf for a statement's error. id: the workflow that the call was about, if one.
 [[noreturn]] void throw_server_error(const pg::ServerError& error, const std::string& id = {});

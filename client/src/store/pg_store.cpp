@@ -117,6 +117,7 @@ PgStore::PgStore(const PgStoreOptions& options) : options_(options) {
     throw UsageError("connect_timeout is " + std::to_string(options.connect_timeout.count()) + " ms; it has to be positive");
   target_.database = options.database;
   target_.timeout = options.connect_timeout;
+  target_.reply_timeout = check_reply_timeout(options.reply_timeout);
 }
 
 void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
@@ -126,7 +127,9 @@ void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
   auto connection = pg::Connection::connect(target_);
   check_extension(connection, !migrate);
   if (migrate) {
+    connection.limit_reply(kInstallTimeout);
     auto outcome = transact(connection, kInstall, {}, "install").text(0, 0);
+    connection.limit_reply(target_.reply_timeout);
     if (outcome == "created") log(LogLevel::info, "DBOS tables created");
     if (outcome == "newer") log(LogLevel::warning, "the DBOS tables are newer than this release knows: they are used as they are");
   }
@@ -415,7 +418,8 @@ std::unique_ptr<Store> make_pg_store(const RuntimeOptions& options) {
                                       .lanes = options.connections,
                                       .listen = options.listen,
                                       .connect_timeout = options.connect_timeout,
-                                      .log = options.log});
+                                      .log = options.log,
+                                      .reply_timeout = options.reply_timeout});
 }
 
 }  // namespace dbos::detail

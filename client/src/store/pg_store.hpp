@@ -24,6 +24,7 @@ struct PgStoreOptions {
   bool listen = true;
   Milliseconds connect_timeout{5000};
   LogSink log = {};
+  Milliseconds reply_timeout{60000};  // of open()
 };
 
 std::unique_ptr<Store> make_pg_store(const PgStoreOptions& options);
