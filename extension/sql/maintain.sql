@@ -114,6 +114,28 @@ BEGIN
 END;
 $$;
 
+-- Ends sessions of executors that have kept a transaction open and waited for their client for longer than the lease: the connection broke in
+-- the middle, nobody will send the COMMIT, and the locks would stay until TCP gives up. Only sessions that the caller may end.
+CREATE OR REPLACE FUNCTION dbos_sys.end_stuck_sessions()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_me_super boolean := (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user);
+BEGIN
+  RETURN (
+    SELECT count(pg_terminate_backend(a.pid))
+    FROM pg_stat_activity AS a
+    JOIN pg_roles AS r ON r.oid = a.usesysid
+    JOIN dbos_ops.executors AS e ON e.incarnation <> '' AND starts_with(a.application_name, left('dbos_sys/' || e.incarnation, 63))
+    WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND a.wait_event_type = 'Client' AND a.xact_start < clock_timestamp() - e.lease_ms * interval '1 millisecond'
+      AND a.state_change < clock_timestamp() - e.lease_ms * interval '1 millisecond'
+      AND (v_me_super OR (NOT r.rolsuper AND (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))));
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.recover_tick()
 RETURNS integer
 LANGUAGE plpgsql
@@ -131,6 +153,8 @@ BEGIN
   END IF;
   SELECT n.hold_from, n.hold_until INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
   PERFORM pg_stat_clear_snapshot();
+  -- First, for the rows that they have locked hide their executor from the loop.
+  PERFORM dbos_sys.end_stuck_sessions();
   -- A heartbeat that is under way has its row locked: that is a sign of life.
   FOR v_executor IN
     SELECT e.application_name, e.executor_id FROM dbos_ops.executors AS e

@@ -20,6 +20,8 @@ from harness import Cluster, SqlError, until  # noqa: E402
 WORKER = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "client", "crash", "crash_worker")
 WORKER = os.environ.get("CRASH_WORKER", WORKER)
 DATABASE = "dbos_sys"
+# Workers connect as the tables' owner, which is no superuser.
+ROLE = "app"
 
 
 class Server(Cluster):
@@ -34,7 +36,8 @@ class Server(Cluster):
         admin = self.session("postgres")
         admin.query(f"CREATE DATABASE {DATABASE} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
         session = self.session()
-        session.query("CREATE EXTENSION dbos_sys; SELECT dbos_sys.install()")
+        session.query("CREATE EXTENSION dbos_sys")
+        session.query(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.env['PASSWORD']}'; SELECT dbos_sys.install('{ROLE}')")
         self.close_sessions()
         self.wait_for_ticks()
 
@@ -49,11 +52,11 @@ class Server(Cluster):
 
     def tcp_uri(self, port=None):
         """With a password; through a proxy when its port is given."""
-        uri = self.env["TCP_URI"] + DATABASE
+        uri = self.env["TCP_URI"].replace("//postgres:", f"//{ROLE}:") + DATABASE
         return uri if port is None else re.sub(r":\d+/", f":{port}/", uri)
 
     def uri(self):
-        return f"{self.env['URI']}{DATABASE}"
+        return self.env["URI"].replace("//postgres@", f"//{ROLE}@") + DATABASE
 
     def crash(self):
         self._run("crash", self.name)

@@ -63,6 +63,26 @@ def broken(server, seed, prefix, kinds, faults_at_least, may_run_twice=False, **
     return audit
 
 
+def stuck(server, seed):
+    """a connection that falls silent in the middle of a transaction: the server ends its session and with it the locks, the work goes on"""
+    session = server.session()
+    with Proxy(server, "l7", seed, "stuck", every=1, most=2) as proxy:
+        worker = Worker(server, "start", "l7", "l7.silenced", "--kinds", "chain", "--way", "direct", "--count", 6, "--threads", 6, "--step-ms", 300,
+                        "--lease-ms", 3000, uri=proxy.uri()).ready()
+        busy(session, worker, 6)
+        proxy.begin()
+        until("two connections are silent", lambda: proxy.faults()["stuck"] == 2)
+        held = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'dbos_sys/%' AND xact_start < now() - interval '1 second' AND wait_event = 'ClientRead'"
+        until("their transactions stand", lambda: session.query(held))
+        heir = Worker(server, "work", "l7", "l7.heir").ready()
+        until("none stands any more", lambda: not session.query(held), 25)
+        finished(session, "l7")
+        worker.ends_well()
+        heir.stop()
+    equal(len(worker.words("result")), 6, "waiters told")
+    Audit(session, "l7", worker.log, [worker.said, heir.said]).run()
+
+
 def black_hole(server, seed):
     """a connection that falls silent without an end: within the lease another executor has the work, and the silenced one works again"""
     session = server.session()
@@ -90,6 +110,7 @@ def tests(server, random):
     seed = random.randrange(1000000)
     return [
         (f"{black_hole.__doc__} (proxy seed {seed})", lambda: black_hole(server, seed)),
+        (f"{stuck.__doc__} (proxy seed {seed})", lambda: stuck(server, seed)),
         case("the reply of a COMMIT is lost: what committed is found again, nothing is recorded or run twice", "l1", "reply_lost", 10),
         case("the connection ends while the server commits: the outcome is settled by key and token, nothing runs twice", "l2", "in_flight", 10),
         case("the connection ends before the COMMIT: the whole transaction is sent again, nothing is lost", "l3", "cut,refuse", 10),

@@ -81,6 +81,9 @@ class Pair:
         tasks = [asyncio.ensure_future(self.forward_client()), asyncio.ensure_future(self.forward_server())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self.fault in SILENT:
+                # The end that is seen on one side is not told to the other either.
+                await asyncio.wait(tasks)
         finally:
             for task in tasks:
                 task.cancel()
