@@ -101,6 +101,28 @@ def backend_killed(server):
     assert max(audit.bodies().values()) <= 2, audit.bodies().most_common(3)
 
 
+def extension_dropped(server):
+    """DROP EXTENSION under load: the workers wait for it, and go on when it is there again; nothing is lost, nobody is declared dead"""
+    session, prefix = server.session(), "s3"
+    workers = [Worker(server, "start", prefix, f"{prefix}.{place}", "--count", 60, *LOAD) for place in ("one", "two")]
+    for worker in workers:
+        worker.ready()
+    until("some are acknowledged", lambda: sum(len(worker.words("ack")) for worker in workers) >= 6)
+    before = [incarnation(session, worker) for worker in workers]
+    session.query("DROP EXTENSION dbos_sys CASCADE")
+    until("both have noticed", lambda: all("dbos_sys" in worker.stderr() for worker in workers))
+    states = "SELECT count(*) FILTER (WHERE status = 'PENDING') > 0, count(*) FILTER (WHERE status LIKE 'MAX%') FROM dbos.workflow_status"
+    where = f" WHERE starts_with(workflow_uuid, '{prefix}-')"
+    equal(session.query(states + where), [["t", "0"]], "work is under way, none of it in the dead letter")
+    session.query("CREATE EXTENSION dbos_sys; SELECT dbos_sys.install()")
+    finished(session, prefix)
+    for worker in workers:
+        worker.ends_well()
+    equal([incarnation(session, worker) for worker in workers], before, "incarnations")
+    equal([len(worker.words("result")) + len(worker.words("failed")) for worker in workers], [60, 60], "waiters told")
+    Audit(session, prefix, workers[0].log, [worker.said for worker in workers]).run()
+
+
 def gone(session):
     try:
         session.query("SELECT 1")
@@ -110,4 +132,4 @@ def gone(session):
 
 
 def tests(server, random):
-    return [(test.__doc__, lambda test=test: test(server)) for test in (server_crash, backend_killed)]
+    return [(test.__doc__, lambda test=test: test(server)) for test in (server_crash, backend_killed, extension_dropped)]
