@@ -31,3 +31,15 @@ SELECT dbos_sys.interval_ms('lease', '1 mon');
 SELECT dbos_sys.interval_ms('lease', NULL);
 SELECT dbos_sys.check_payloads('input', ARRAY['x', NULL, repeat('x', 67108864)]);
 SELECT dbos_sys.check_payloads('input', ARRAY['x', NULL, repeat('x', 67108865)]);
+-- Arrays that go together: flat, counted from 1, no element NULL or blank.
+SELECT dbos_sys.shape(NULL::integer[]), dbos_sys.shape('{}'::text[]), dbos_sys.shape('{1,2}'::integer[]), dbos_sys.shape('[2:3]={1,2}'::integer[]), dbos_sys.shape('{{1},{2}}'::integer[]);
+SELECT dbos_sys.check_list('queue', '{}'), dbos_sys.check_list('queue', ARRAY['a', repeat('b', 10000)]);
+SELECT dbos_sys.check_list('queue', NULL);
+SELECT dbos_sys.check_list('queue', ARRAY['a', NULL]);
+SELECT dbos_sys.check_list('queue', ARRAY['a', E'\n']);
+SELECT dbos_sys.check_list('queue', '[0:1]={a,b}');
+SELECT dbos_sys.check_keys('{a}', NULL);
+SELECT dbos_sys.check_keys('{a}', '{t,u}');
+SELECT dbos_sys.check_lease(1000), dbos_sys.check_lease(86400000);
+SELECT dbos_sys.check_lease(999);
+SELECT dbos_sys.check_lease(NULL);

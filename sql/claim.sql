@@ -94,3 +94,18 @@ SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', repeat('t', 41), '{q}', '{1}', '
 SELECT dbos_sys.claim('shop', 'e1', 'i1', '', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
 SELECT dbos_sys.load('{a}', '{}');
 SELECT dbos_sys.load(NULL, NULL);
+SELECT dbos_sys.load(ARRAY['a', NULL], '{t,t}');
+SELECT dbos_sys.load('{a}', ARRAY[' ']);
+SELECT dbos_sys.load('{{a}}', '{t}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', ARRAY['q', ''], '{1,1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', ARRAY['q', NULL], '{1,1}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{NULL}', '{w}', '{""}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w,NULL}', '{"",""}', '{1,1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{NULL}', '{1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '[2:2]={1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{-1}');
+SELECT dbos_sys.claim(' ', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
+-- An id that another SDK made as long as it liked is claimed all the same.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_name) VALUES (repeat('i', 600), 'ENQUEUED', 'w', 'long', 'shop');
+SELECT length(id) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't-long', '{long}', '{1}', '{w}', '{""}', '{1}');
+SELECT length(id), attempts FROM dbos_sys.load(ARRAY[repeat('i', 600)], '{t-long}');

@@ -55,3 +55,5 @@ SELECT dbos_sys.cancel(ARRAY['']);
 SELECT dbos_sys.resume(NULL);
 SELECT dbos_sys.resume('{running}', '');
 SELECT dbos_sys.cancel(array_agg('dead'::text)) FROM generate_series(1, 100000);
+SELECT dbos_sys.cancel(ARRAY['']);
+SELECT dbos_sys.resume(ARRAY['a', ' ']);

@@ -96,3 +96,18 @@ SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid IN ('x', 'y', '', 
 SELECT * FROM pg_temp.trip('[{"id": "in-1", "new": true, "inputs": "{}"}, {"id": "in-2", "new": true, "inputs": "{\"positionalArgs\":null,\"namedArgs\":null}"},
   {"id": "in-3", "new": true, "inputs": "{\"namedArgs\" : {\"n\": 1}, \"positionalArgs\" : [1e2]}"}]');
 SELECT * FROM pg_temp.trip('[{"id": "in-4", "new": true, "inputs": "gASVBQ==", "options": {"serialization": "py_pickle"}}]');
+
+-- What no run could be named for is an error of the call: NULL keys, arrays that are not flat, a start without a version.
+SELECT f.* FROM dbos_sys.flush('shop', 'e1', 'i1', 'v1', false, '{run,NULL}', '{t,t}', '{f,f}', '{NULL,NULL}', '{NULL,NULL}', '{NULL,NULL}', '{NULL,NULL}', '{NULL,NULL}', '{NULL,NULL}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT f.* FROM dbos_sys.flush('shop', 'e1', 'i1', 'v1', false, '{run}', '{NULL}', '{f}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT f.* FROM dbos_sys.flush('shop', 'e1', 'i1', 'v1', false, NULL, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT f.* FROM dbos_sys.flush('shop', 'e1', 'i1', 'v1', false, '{{x}}', '{t}', '{t}', '{w}', '{"{}"}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT f.* FROM dbos_sys.flush('shop', 'e1', 'i1', NULL, false, '{x}', '{t}', '{t}', '{w}', '{"{}"}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT f.* FROM dbos_sys.flush(' ', NULL, NULL, NULL, false, '{x}', '{t}', '{t}', '{w}', '{"{}"}', ARRAY['{"queue": "q"}']::jsonb[], '{NULL}', '{NULL}', '{NULL}',
+  '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;
+SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'x';

@@ -80,15 +80,24 @@ SELECT executor_id, state FROM dbos_sys.executors() ORDER BY 1;
 UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
 SELECT pg_temp.at(206), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
--- Executors without an incarnation, of any SDK: the lease alone.
+-- So do statistics that began anew: a server that restarts in place after a crash keeps its start time.
+SELECT pg_stat_reset_shared('archiver');
+SELECT pg_temp.at(207), dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+-- Executors without an incarnation, of any SDK: the lease alone. It speaks for its own application.
 SELECT pg_temp.at(300), dbos_sys.recover_tick();
-INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_name, owner_xid) VALUES ('sdk', 'PENDING', 'w', 'ts-1', 'ts', 'x');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_name, owner_xid)
+VALUES ('sdk', 'PENDING', 'w', 'ts-1', 'ts', 'x'), ('sdk-other', 'PENDING', 'w', 'ts-1', 'py', 'x'), ('sdk-none', 'PENDING', 'w', 'ts-1', NULL, 'x');
 SELECT pg_temp.at(301);
-SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s');
+SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s', 'ts');
 SELECT pg_temp.at(305), dbos_sys.recover_tick(), pg_temp.at(306), dbos_sys.recover_tick();
-SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'sdk';
+SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk%' ORDER BY 1;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'sdk-other';
 SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s');
-SELECT state FROM dbos_sys.executors() WHERE executor_id = 'ts-1';
+SELECT pg_temp.at(311), dbos_sys.recover_tick();
+SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk%' ORDER BY 1;
+SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s', 'ts');
+SELECT application_name, state FROM dbos_sys.executors() WHERE executor_id = 'ts-1' ORDER BY 1;
 -- Ended executors are forgotten after a week.
 SELECT pg_temp.at(300 + 8 * 86400), dbos_sys.recover_tick();
 SELECT executor_id FROM dbos_sys.executors();

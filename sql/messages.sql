@@ -94,3 +94,17 @@ SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind"
 SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "recv", "args": null}]');
 SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "send", "args": {"message": "1"}}]');
 SELECT count(*) FROM dbos.operation_outputs WHERE function_id = 31;
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "sleep", "args": {"ms": "1"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "sleep", "args": {"ms": 1.5}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "marker", "args": {"ms": 1e100}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "sleep", "args": {"ms": 1, "name": " "}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "sleep", "args": {"ms": 1, "nane": "x"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "recv", "args": {"final": "no"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "recv", "args": {"topic": 7}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "send", "args": {"destination": ["a"], "message": "1"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "send", "args": {"destination": "a", "message": "1", "serialization": ""}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "get_event", "args": {"id": "a", "key": "k", "final": 1}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind": "get_result", "args": {"id": {}}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 2, "fid": 31, "kind": "sleep", "args": {"ms": 1}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"fid": 31, "kind": "sleep", "args": {"ms": 1}}]');
+SELECT count(*) FROM dbos.operation_outputs WHERE function_id = 31;

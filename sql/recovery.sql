@@ -70,9 +70,24 @@ SELECT dbos_sys.recover('{}');
 SELECT dbos_sys.recover(NULL);
 SELECT dbos_sys.recover('{""}');
 
--- Executors of other SDKs by heartbeats alone: the first begins, a later one revives.
+-- Executors of other SDKs by heartbeats alone: the first begins, a later one revives. Ids repeat among applications: each speaks for its own
+-- workflows, and one without an application for those that have none.
+UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid LIKE 'sdk-%';
+SELECT dbos_sys.heartbeat('local', '10 s');
+\echo :LAST_ERROR_SQLSTATE
+UPDATE dbos.workflow_status SET status = 'ENQUEUED' WHERE workflow_uuid = 'sdk-1';
+SELECT state FROM dbos_sys.heartbeat('local', '10 s', 'ts');
+UPDATE dbos.workflow_status SET application_name = 'py' WHERE workflow_uuid = 'sdk-1';
+UPDATE dbos.workflow_status SET status = 'ENQUEUED' WHERE workflow_uuid = 'sdk-3';
 SELECT state FROM dbos_sys.heartbeat('local', '10 s');
-SELECT application_name, incarnation, state, lease_ms, sessions FROM dbos_sys.executors() WHERE executor_id = 'local';
+UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid LIKE 'sdk-%';
+SELECT application_name, incarnation, state, lease_ms, sessions, pending FROM dbos_sys.executors() WHERE executor_id = 'local';
+-- An operator who names no application means all.
+SELECT dbos_sys.recover('{local}', 'py');
+SELECT dbos_sys.recover('{local}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.recover('{local}', p_force => true);
+SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk-%' ORDER BY 1;
 
 -- Bad input.
 SELECT dbos_sys.register_executor(NULL, 'e', 'i', 'v');
@@ -87,3 +102,20 @@ SELECT dbos_sys.heartbeat('e', '0 s');
 SELECT dbos_sys.heartbeat('e', '-1 day');
 SELECT dbos_sys.heartbeat('e', '1 mon');
 SELECT dbos_sys.heartbeat('e', NULL);
+SELECT dbos_sys.heartbeat('e', '178000000 years');
+SELECT dbos_sys.heartbeat('e', '15 s', ' ');
+SELECT dbos_sys.heartbeat('e', '15 s', p_incarnation => 'i');
+SELECT dbos_sys.heartbeat('e', '15 s', 'shop', '');
+SELECT dbos_sys.heartbeat('e', '15 s', 'shop', p_version => repeat('v', 256));
+SELECT dbos_sys.register_executor('shop', 'e', 'i', 'v', 9223372036854775807);
+SELECT dbos_sys.retire_executor(NULL, NULL, NULL);
+SELECT dbos_sys.retire_executor('shop', 'e1', '');
+SELECT dbos_sys.held(NULL, NULL, NULL);
+SELECT dbos_sys.recover(ARRAY['e1', NULL]);
+SELECT dbos_sys.recover('{e1}', p_version => '');
+SELECT dbos_sys.give_back(ARRAY['a', NULL], '{t,t}');
+SELECT dbos_sys.give_back(ARRAY[''], '{t}');
+SELECT dbos_sys.give_back('{a}', ARRAY[' ']);
+SELECT dbos_sys.give_back('{{a}}', '{t}');
+SELECT dbos_sys.give_back(NULL, NULL);
+SELECT count(*) FROM dbos_sys.executors() WHERE executor_id = 'e';

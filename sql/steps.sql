@@ -30,3 +30,7 @@ SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 1, "fid": 5}]');
 SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 1, "fid": 5, "name": ""}]');
 SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 2, "fid": 5, "name": "x"}]');
 SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 0, "fid": 5, "name": "x"}]');
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 1, "fid": 5, "name": " "}]');
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 1, "fid": 5, "name": "x", "started": -1}]');
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[{"run": 1, "fid": 5, "name": "x", "completed": 9223372036854775807}]');
+SELECT count(*) FROM dbos.operation_outputs WHERE function_id = 5;

@@ -11,6 +11,18 @@ BEGIN
 END;
 $$;
 
+-- The number of elements of an array that is flat and counted from 1, else its bounds: arrays that go together have one shape.
+CREATE OR REPLACE FUNCTION dbos_sys.shape(p_array anyarray)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN p_array IS NULL THEN 'NULL' WHEN COALESCE(array_dims(p_array), '') IN ('', format('[1:%s]', cardinality(p_array)))
+    THEN cardinality(p_array)::text ELSE array_dims(p_array) END;
+END;
+$$;
+
 -- `p_what` names the argument; one that ends in `id` may have 512 bytes, a token 40 (the column of some databases ends there), others 255: a
 -- btree entry has an end, and what compresses well must not decide.
 CREATE OR REPLACE FUNCTION dbos_sys.check_texts(p_what text, p_values text[])
@@ -29,7 +41,7 @@ BEGIN
   END IF;
   IF octet_length(v_value) > v_max THEN
     PERFORM dbos_sys.fail('WF001', format('%s %s has %s bytes', p_what, dbos_sys.shown(v_value), octet_length(v_value)),
-      format('At most %s bytes are allowed.', v_max));
+      format('At most %s bytes are allowed.', v_max), format('Give a shorter %s.', p_what));
   END IF;
   PERFORM dbos_sys.fail('WF001', format('%s is %s', p_what, CASE WHEN v_value IS NULL THEN 'NULL' ELSE 'blank: ' || dbos_sys.shown(v_value) END),
     NULL, format('Give a non-blank %s.', p_what));
@@ -48,18 +60,50 @@ BEGIN
 END;
 $$;
 
--- Ids as the bulk calls take them: without NULL, without repetition, sorted (the order in which rows are locked).
+-- A flat array of which no element is NULL or blank; it may be empty. Long texts pass: a row of another SDK may have such an id.
+CREATE OR REPLACE FUNCTION dbos_sys.check_list(p_what text, p_values text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_value text;
+BEGIN
+  IF p_values IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', format('%ss are NULL', p_what), NULL, 'Give an array, as ARRAY[''a'', ''b''].');
+  ELSIF array_ndims(p_values) > 1 OR array_lower(p_values, 1) <> 1 THEN
+    PERFORM dbos_sys.fail('WF001', format('%ss have the bounds %s', p_what, array_dims(p_values)), NULL, 'Give a flat array, as ARRAY[''a'', ''b''].');
+  END IF;
+  SELECT v.value INTO v_value FROM unnest(p_values) AS v(value) WHERE v.value IS NULL OR btrim(v.value, E' \t\n\r\f\x0b') = '' LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.check_texts(p_what, ARRAY[v_value]);
+  END IF;
+END;
+$$;
+
+-- Ids and owner tokens that go together.
+CREATE OR REPLACE FUNCTION dbos_sys.check_keys(p_ids text[], p_tokens text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (cardinality(p_ids) = cardinality(p_tokens)) IS NOT TRUE THEN
+    PERFORM dbos_sys.fail('WF001', format('%s ids and %s tokens', dbos_sys.shape(p_ids), dbos_sys.shape(p_tokens)), NULL, 'Give one owner token per id.');
+  END IF;
+  PERFORM dbos_sys.check_list('workflow id', p_ids);
+  PERFORM dbos_sys.check_list('owner token', p_tokens);
+END;
+$$;
+
+-- Ids as the bulk calls take them: without repetition, sorted (the order in which rows are locked).
 CREATE OR REPLACE FUNCTION dbos_sys.check_ids(p_what text, p_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF p_ids IS NULL THEN
-    PERFORM dbos_sys.fail('WF001', format('%ss are NULL', p_what), NULL, 'Give an array, as ARRAY[''a'', ''b''].');
-  ELSIF array_ndims(p_ids) > 1 THEN
-    PERFORM dbos_sys.fail('WF001', format('%ss have %s dimensions', p_what, array_ndims(p_ids)), NULL, 'Give a flat array, as ARRAY[''a'', ''b''].');
-  END IF;
+  PERFORM dbos_sys.check_list(p_what, p_ids);
   PERFORM dbos_sys.check_texts(p_what, p_ids);
   RETURN ARRAY(SELECT DISTINCT i.id FROM unnest(p_ids) AS i(id) ORDER BY i.id);
 END;
@@ -94,8 +138,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF p_ms < 0 OR (p_ms = 0 AND NOT p_zero) OR p_ms > 3155760000000 THEN
-    PERFORM dbos_sys.fail('WF001', format('%s is %s ms', p_what, p_ms),
-      format('Allowed: %s to 3155760000000 ms (100 years).', CASE WHEN p_zero THEN 0 ELSE 1 END));
+    PERFORM dbos_sys.fail('WF001', format('%s is %s ms', p_what, p_ms), NULL,
+      format('Give %s to 3155760000000 ms (100 years).', CASE WHEN p_zero THEN 0 ELSE 1 END));
   END IF;
 END;
 $$;
@@ -110,7 +154,21 @@ BEGIN
   IF p_ms < 946684800000 OR p_ms > 7258118400000 THEN
     PERFORM dbos_sys.fail('WF001', format('%s is %s', p_what, p_ms), 'Times are milliseconds since 1970, from the years 2000 to 2200.',
       CASE WHEN p_ms BETWEEN 946684800 AND 7258118400 THEN 'The value looks like seconds: multiply it by 1000.'
-           WHEN p_ms BETWEEN 946684800000000 AND 7258118400000000 THEN 'The value looks like microseconds: divide it by 1000.' END);
+           WHEN p_ms BETWEEN 946684800000000 AND 7258118400000000 THEN 'The value looks like microseconds: divide it by 1000.'
+           ELSE 'Give a time as 1767225600000.' END);
+  END IF;
+END;
+$$;
+
+-- How long an executor counts as alive.
+CREATE OR REPLACE FUNCTION dbos_sys.check_lease(p_ms bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (p_ms BETWEEN 1000 AND 86400000) IS NOT TRUE THEN
+    PERFORM dbos_sys.fail('WF001', format('lease is %s ms', COALESCE(p_ms::text, 'NULL')), NULL, 'Give 1000 to 86400000 ms (1 s to 1 day).');
   END IF;
 END;
 $$;

@@ -95,29 +95,21 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.load(p_ids text[], p_tokens text[])
+-- Runs that are PENDING under these tokens, with inputs and recorded steps. Their ids are as whoever wrote them liked.
+CREATE OR REPLACE FUNCTION dbos_sys.load_runs(p_ids text[], p_tokens text[], p_now bigint)
 RETURNS TABLE (
   id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
   created_at bigint, parent_id text, partition_key text, priority integer,
   step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-SET plan_cache_mode = force_generic_plan
 AS $$
-DECLARE
-  v_now bigint := dbos_sys.now_ms();
 BEGIN
-  IF p_ids IS NULL OR p_tokens IS NULL OR cardinality(p_ids) <> cardinality(p_tokens) THEN
-    PERFORM dbos_sys.fail('WF001', format('%s ids and %s tokens', COALESCE(cardinality(p_ids)::text, 'NULL'), COALESCE(cardinality(p_tokens)::text, 'NULL')),
-      NULL, 'Give one owner token per id.');
-  END IF;
   RETURN QUERY
   SELECT w.workflow_uuid, w.name, w.class_name::text, w.queue_name, w.inputs, w.serialization, w.recovery_attempts, w.workflow_timeout_ms,
     w.workflow_deadline_epoch_ms, w.created_at, w.parent_workflow_id, w.queue_partition_key, w.priority,
     COALESCE(s.ids, '{}'), COALESCE(s.names, '{}'), COALESCE(s.outputs, '{}'), COALESCE(s.errors, '{}'), COALESCE(s.children, '{}'),
-    COALESCE(s.serializations, '{}'), v_now
+    COALESCE(s.serializations, '{}'), p_now
   FROM unnest(p_ids, p_tokens) WITH ORDINALITY AS r(id, token, place),
   LATERAL (
     SELECT t.workflow_uuid, t.name, t.class_name, t.queue_name, COALESCE(i.inputs, t.inputs) AS inputs, t.serialization, t.recovery_attempts,
@@ -131,9 +123,47 @@ BEGIN
   ORDER BY r.place;
 END;
 $$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.load(p_ids text[], p_tokens text[])
+RETURNS TABLE (
+  id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
+  created_at bigint, parent_id text, partition_key text, priority integer,
+  step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  PERFORM dbos_sys.check_keys(p_ids, p_tokens);
+  RETURN QUERY SELECT l.* FROM dbos_sys.load_runs(p_ids, p_tokens, dbos_sys.now_ms()) AS l;
+END;
+$$;
 COMMENT ON FUNCTION dbos_sys.load(text[], text[]) IS
 'Runs that the caller holds under these owner tokens, with inputs and recorded steps (by function id), as claim() returned them: no attempt is
 counted. Runs that are not held so any more are left out. Times in ms. Errors: WF001.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.check_claim(p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max integer[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM dbos_sys.check_list('queue', p_queues);
+  PERFORM dbos_sys.check_list('workflow name', p_names);
+  IF dbos_sys.shape(p_limits) <> cardinality(p_queues)::text OR dbos_sys.shape(p_classes) <> cardinality(p_names)::text
+    OR dbos_sys.shape(p_max) <> cardinality(p_names)::text THEN
+    PERFORM dbos_sys.fail('WF001', format('%s limits of %s queues; %s classes and %s numbers of recoveries of %s names', dbos_sys.shape(p_limits),
+      cardinality(p_queues), dbos_sys.shape(p_classes), dbos_sys.shape(p_max), cardinality(p_names)), NULL,
+      'Give one limit per queue; one class ('''' for none) and one number of recoveries per name.');
+  ELSIF array_position(p_limits, NULL) IS NOT NULL OR array_position(p_classes, NULL) IS NOT NULL THEN
+    PERFORM dbos_sys.fail('WF001', 'a limit or a class is NULL', NULL, 'Give 0 for a queue that is left alone, '''' for no class.');
+  ELSIF 0 > ANY (p_max) THEN
+    PERFORM dbos_sys.fail('WF001', format('a number of recoveries is negative: %s', left(p_max::text, 60)), NULL, 'Give 0 or more, or NULL for any number.');
+  END IF;
+END;
+$$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.claim(
   p_application text, p_executor text, p_incarnation text, p_version text, p_token text,
@@ -158,10 +188,7 @@ DECLARE
   v_queue record;
   v_free record;
 BEGIN
-  IF (cardinality(p_queues), cardinality(p_names), cardinality(p_names)) IS DISTINCT FROM
-     (cardinality(p_limits), cardinality(p_classes), cardinality(p_max_attempts)) OR p_queues IS NULL OR p_names IS NULL THEN
-    PERFORM dbos_sys.fail('WF001', 'arrays of claim() differ in length or are NULL', 'One limit per queue; one class ('''' for none) and one number of recoveries per name.');
-  END IF;
+  PERFORM dbos_sys.check_claim(p_queues, p_limits, p_names, p_classes, p_max_attempts);
   PERFORM dbos_sys.check_text('version', p_version);
   PERFORM dbos_sys.check_text('owner token', p_token);
   PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
@@ -174,7 +201,7 @@ BEGIN
       v_keys, p_max_attempts, v_now);
   END LOOP;
   IF v_ids <> '{}' THEN
-    RETURN QUERY SELECT l.* FROM dbos_sys.load(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)])) AS l;
+    RETURN QUERY SELECT l.* FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), v_now) AS l;
   END IF;
 END;
 $$;

@@ -31,17 +31,24 @@ BEGIN
       'Options are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM dbos_sys.option_kinds() AS k) || '.');
   ELSIF v_type <> (CASE WHEN v_kind IN ('array', 'object') THEN v_kind WHEN v_kind IN ('integer', 'delay', 'span', 'time') THEN 'number' ELSE 'string' END)
     AND NOT (v_kind = 'name or null' AND v_type = 'null') THEN
-    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), format('It takes %s.', v_kind));
-  ELSIF v_type = 'number' AND (v_text::numeric % 1 <> 0 OR abs(v_text::numeric) > 9223372036854775807) THEN
-    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(v_text, 60)), 'It takes a whole number.');
+    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), NULL, format('Give %s.', (
+      SELECT k.means FROM (VALUES ('name', 'a text'), ('id', 'a text'), ('text', 'a text'), ('name or null', 'a text or null'), ('integer', 'a number'),
+        ('delay', 'a number of ms'), ('span', 'a number of ms'), ('time', 'ms since 1970'), ('array', 'an array of texts'), ('object', 'an object'),
+        ('policy', 'reject or return_existing')) AS k(kind, means) WHERE k.kind = v_kind)));
+  ELSIF v_type = 'number' AND (v_text !~ '^-?\d+$' OR abs(v_text::numeric) > 9223372036854775807) THEN
+    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(v_text, 60)), NULL, 'Give a whole number.');
   ELSIF v_kind = 'integer' AND v_text::numeric NOT BETWEEN 0 AND 2147483647 THEN
-    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, v_text), 'Allowed: 0 to 2147483647.');
+    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, v_text), NULL, 'Give 0 to 2147483647.');
   ELSIF v_kind IN ('delay', 'span') THEN
     PERFORM dbos_sys.check_span('option ' || p_key, v_text::numeric::bigint, v_kind = 'delay');
   ELSIF v_kind = 'time' THEN
     PERFORM dbos_sys.check_time('option ' || p_key, v_text::numeric::bigint);
   ELSIF v_kind LIKE 'name%' AND v_type = 'string' OR v_kind = 'id' THEN
     PERFORM dbos_sys.check_text('option ' || p_key, v_text);
+  ELSIF v_kind = 'text' AND octet_length(v_text) > 255 THEN
+    PERFORM dbos_sys.check_text('option ' || p_key, v_text);
+  ELSIF v_kind = 'array' AND jsonb_path_exists(p_value, 'strict $[*] ? (@.type() != "string")') THEN
+    PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), NULL, 'Give an array of texts.');
   ELSIF v_kind = 'policy' AND v_text NOT IN ('reject', 'return_existing') THEN
     PERFORM dbos_sys.fail('WF001', format('option on_duplicate is %s', dbos_sys.shown(v_text)), NULL, 'Give reject or return_existing.');
   END IF;
@@ -68,13 +75,13 @@ BEGIN
   WHERE NOT o.options ? 'queue' AND o.options ?| '{deduplication_id,partition_key,priority,delay_ms,on_duplicate}' LIMIT 1;
   IF FOUND THEN
     PERFORM dbos_sys.fail('WF001', 'options need a queue: ' || left(v_wrong::text, 200),
-      'deduplication_id, partition_key, priority, delay_ms and on_duplicate mean nothing without one.');
+      'deduplication_id, partition_key, priority, delay_ms and on_duplicate mean nothing without one.', 'Add option queue, or leave them out.');
   END IF;
   SELECT o.options INTO v_wrong FROM unnest(p_options, p_statuses) AS o(options, status)
   WHERE (o.options ? 'parent_run') <> (o.options ? 'parent_fid') OR (o.options ->> 'parent_run')::bigint NOT BETWEEN 1 AND v_runs
     OR (o.options ? 'on_duplicate' AND NOT o.options ? 'deduplication_id') OR (o.status IS NOT NULL AND o.options ? 'queue') LIMIT 1;
   IF FOUND THEN
-    PERFORM dbos_sys.fail('WF001', 'options do not fit together: ' || left(v_wrong::text, 200),
+    PERFORM dbos_sys.fail('WF001', 'options do not fit together: ' || left(v_wrong::text, 200), NULL,
       'parent_run (from 1) and parent_fid go together; on_duplicate needs deduplication_id; a run on a queue has no final status.');
   END IF;
 END;
@@ -384,15 +391,16 @@ DECLARE
   v_inputs text[];
 BEGIN
   PERFORM dbos_sys.check_text('queue', p_queue);
-  IF v_runs IS NULL OR p_args IS NULL OR (cardinality(p_args), COALESCE(cardinality(p_ids), v_runs), COALESCE(cardinality(p_options), v_runs))
-    <> (v_runs, v_runs, v_runs) OR array_ndims(p_names) > 1 THEN
-    PERFORM dbos_sys.fail('WF001', format('names, arguments, ids and options differ in number: %s, %s, %s, %s', COALESCE(v_runs::text, 'NULL'),
-      COALESCE(cardinality(p_args)::text, 'NULL'), COALESCE(cardinality(p_ids)::text, 'NULL'), COALESCE(cardinality(p_options)::text, 'NULL')),
-      NULL, 'Give flat arrays of one length; ids and options may be NULL as a whole.');
+  IF (dbos_sys.shape(p_names), dbos_sys.shape(p_args)) IS DISTINCT FROM (v_runs::text, v_runs::text)
+    OR dbos_sys.shape(p_ids) NOT IN (v_runs::text, 'NULL') OR dbos_sys.shape(p_options) NOT IN (v_runs::text, 'NULL') THEN
+    PERFORM dbos_sys.fail('WF001', format('names, arguments, ids and options differ in number: %s, %s, %s, %s', dbos_sys.shape(p_names),
+      dbos_sys.shape(p_args), dbos_sys.shape(p_ids), dbos_sys.shape(p_options)), NULL,
+      'Give flat arrays of one length; ids and options may be NULL as a whole.');
   ELSIF v_runs = 0 THEN
     RETURN;
   END IF;
-  PERFORM dbos_sys.fail('WF001', format('options are %s', left(o.options::text, 200)), 'queue is an argument of its own; parent_run and parent_fid are for flush().')
+  PERFORM dbos_sys.fail('WF001', format('options are %s', left(o.options::text, 200)), 'queue is an argument of its own; parent_run and parent_fid are for flush().',
+      'Leave them out.')
   FROM unnest(p_options) AS o(options) WHERE o.options ?| '{queue,parent_run,parent_fid}' LIMIT 1;
   v_ids := ARRAY(SELECT COALESCE(r.id, dbos_sys.new_id()) FROM unnest(p_ids, p_names) AS r(id, name));
   v_tokens := ARRAY(SELECT gen_random_uuid()::text FROM generate_series(1, v_runs));

@@ -147,18 +147,40 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_flush(
-  p_careful boolean, p_new boolean[], p_runs integer, p_steps integer, p_ops integer, p_run_lengths integer[], p_step_lengths integer[], p_op_lengths integer[])
+-- Arrays that go together have equal bounds, flat and from 1, or none where they are empty.
+CREATE OR REPLACE FUNCTION dbos_sys.check_shapes(p_given boolean, p_runs text[], p_steps text[], p_ops text[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  IF NOT p_given OR array_remove(p_runs, p_runs[1]) <> '{}' OR array_remove(p_steps, p_steps[1]) <> '{}' OR array_remove(p_ops, p_ops[1]) <> '{}'
+    OR p_runs[1] !~ '^\[1:\d+\]$' OR p_steps[1] !~ '^\[1:\d+\]$' OR p_ops[1] !~ '^\[1:\d+\]$' THEN
+    PERFORM dbos_sys.fail('WF001', 'arrays of flush() differ in length, are NULL or not flat',
+      format('Bounds of runs: %s; of steps: %s; of operations: %s.', p_runs, p_steps, p_ops), 'Give flat arrays of one length for each of the three.');
+  END IF;
+END;
+$$;
+
+-- What is no reply of one run but a mistake of the caller.
+CREATE OR REPLACE FUNCTION dbos_sys.check_flush(
+  p_application text, p_careful boolean, p_ids text[], p_tokens text[], p_new boolean[], p_op_run integer[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_application IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('application', p_application);
+  END IF;
   IF p_careful IS NULL OR array_position(p_new, NULL) IS NOT NULL THEN
     PERFORM dbos_sys.fail('WF001', 'p_careful or one of r_new is NULL', NULL, 'p_careful: false, or true after an error or a lost reply; r_new: whether the run starts here.');
-  ELSIF (p_runs = ALL (p_run_lengths) AND p_steps = ALL (p_step_lengths) AND p_ops = ALL (p_op_lengths)) IS NOT TRUE THEN
-    PERFORM dbos_sys.fail('WF001', 'arrays of flush() differ in length', format('Runs: %s; steps: %s; operations: %s.',
-      p_run_lengths, p_step_lengths, p_op_lengths));
+  ELSIF array_position(p_ids, NULL) IS NOT NULL OR array_position(p_tokens, NULL) IS NOT NULL THEN
+    PERFORM dbos_sys.check_list('workflow id', p_ids);
+    PERFORM dbos_sys.check_list('owner token', p_tokens);
+  ELSIF (1 <= ALL (p_op_run) AND cardinality(p_ids) >= ALL (p_op_run)) IS NOT TRUE THEN
+    PERFORM dbos_sys.fail('WF001', format('operations name runs that are not there: %s', left(p_op_run::text, 60)), NULL,
+      format('Runs are 1 to %s.', cardinality(p_ids)));
   END IF;
 END;
 $$;
@@ -179,18 +201,25 @@ AS $$
 DECLARE
   v_now bigint := dbos_sys.now_ms();
   v_runs integer := cardinality(r_id);
-  v_starts boolean := true = ANY (r_new);
-  v_options boolean := v_starts AND cardinality(array_remove(r_options, NULL)) > 0;
-  v_ends boolean := cardinality(array_remove(r_status, NULL)) > 0;
-  v_ok boolean[] := array_fill(false, ARRAY[v_runs]);   -- whose items are written
+  v_starts boolean;
+  v_options boolean;
+  v_ends boolean;
+  v_ok boolean[];   -- whose items are written
   v_not integer[] := '{}';
   v_queued boolean := false;
 BEGIN
-  PERFORM dbos_sys.check_flush(p_careful, r_new, v_runs, cardinality(s_run), cardinality(o_run),
-    ARRAY[cardinality(r_token), cardinality(r_new), cardinality(r_name), cardinality(r_inputs), cardinality(r_options), cardinality(r_status),
-      cardinality(r_output), cardinality(r_error)],
-    ARRAY[cardinality(s_fid), cardinality(s_name), cardinality(s_output), cardinality(s_error), cardinality(s_started), cardinality(s_completed)],
-    ARRAY[cardinality(o_fid), cardinality(o_kind), cardinality(o_args)]);
+  PERFORM dbos_sys.check_shapes(
+    (r_id, r_token, r_new, r_name, r_inputs, r_options, r_status, r_output, r_error, s_run, s_fid, s_name, s_output, s_error, s_started, s_completed,
+      o_run, o_fid, o_kind, o_args) IS NOT NULL,
+    ARRAY[array_dims(r_id), array_dims(r_token), array_dims(r_new), array_dims(r_name), array_dims(r_inputs), array_dims(r_options), array_dims(r_status),
+      array_dims(r_output), array_dims(r_error)],
+    ARRAY[array_dims(s_run), array_dims(s_fid), array_dims(s_name), array_dims(s_output), array_dims(s_error), array_dims(s_started), array_dims(s_completed)],
+    ARRAY[array_dims(o_run), array_dims(o_fid), array_dims(o_kind), array_dims(o_args)]);
+  PERFORM dbos_sys.check_flush(p_application, p_careful, r_id, r_token, r_new, o_run);
+  v_starts := true = ANY (r_new);
+  v_options := v_starts AND cardinality(array_remove(r_options, NULL)) > 0;
+  v_ends := cardinality(array_remove(r_status, NULL)) > 0;
+  v_ok := array_fill(false, ARRAY[v_runs]);
   IF v_ends THEN
     PERFORM dbos_sys.check_completions(r_status, r_output, r_error);
   END IF;
@@ -198,6 +227,7 @@ BEGIN
     v_queued := EXISTS (SELECT FROM unnest(r_options) AS r(o) WHERE r.o ? 'queue');
   END IF;
   IF v_starts AND (NOT v_queued OR EXISTS (SELECT FROM unnest(r_new, r_options) AS r(new, o) WHERE r.new AND (r.o ? 'queue') IS NOT TRUE)) THEN
+    PERFORM dbos_sys.check_text('version', p_version);
     PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
   END IF;
   IF false = ANY (r_new) THEN
@@ -223,7 +253,7 @@ BEGIN
     v_ok := ARRAY(SELECT (r.new OR r.ok) AND r.place <> ALL (v_not) FROM unnest(r_new, v_ok) WITH ORDINALITY AS r(new, ok, place));
   END IF;
   IF cardinality(s_run) > 0 THEN
-    PERFORM dbos_sys.check_steps(v_runs, s_run, s_fid, s_name, s_output, s_error);
+    PERFORM dbos_sys.check_steps(v_runs, s_run, s_fid, s_name, s_output, s_error, s_started, s_completed);
     IF p_careful THEN
       part := 'run';
       FOR idx, state, value, info IN

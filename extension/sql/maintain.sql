@@ -49,7 +49,8 @@ COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows wh
 
 -- Notes the tick. After a server start, a promotion (another server) or a gap every lease looks expired, so nobody seen before `hold_from`
 -- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then. A server that
--- restarts in place after the crash of a backend keeps its start time, but begins its statistics anew.
+-- restarts in place after the crash of a backend keeps its start time, but begins its statistics anew: then all sessions are gone at once, and
+-- only this tells. Whoever resets the archiver's statistics gets a hold-off too many; none is missed by it, for the later of both times counts.
 CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -103,11 +104,11 @@ BEGIN
   END IF;
   v_rows := dbos_sys.requeue(ARRAY(
     SELECT w.workflow_uuid FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application = '' OR w.application_name = p_application)
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND COALESCE(w.application_name, '') = p_application
     LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED), false);
   IF NOT EXISTS (
     SELECT FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application = '' OR w.application_name = p_application)) THEN
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND COALESCE(w.application_name, '') = p_application) THEN
     UPDATE dbos_ops.executors AS e SET suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
   END IF;
   RETURN v_rows;
@@ -169,7 +170,8 @@ $$;
 COMMENT ON FUNCTION dbos_sys.recover_tick() IS
 'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
 no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least) without a tick, executors that
-have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff. Ended executors are forgotten after a week.';
+have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff; pg_stat_reset_shared(''archiver'') counts as a
+server start. Ended executors are forgotten after a week.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.maintain()
 RETURNS TABLE (tick text, rows integer)

@@ -14,6 +14,46 @@ BEGIN
 END;
 $$;
 
+-- Arguments of an operation: a text (absent or null is NULL), a flag (absent is false).
+CREATE OR REPLACE FUNCTION dbos_sys.op_text(p_args jsonb, p_key text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF jsonb_typeof(p_args -> p_key) NOT IN ('string', 'null') THEN
+    PERFORM dbos_sys.fail('WF001', format('argument %s is %s', p_key, left((p_args -> p_key)::text, 60)), NULL, 'Give a text.');
+  END IF;
+  RETURN p_args ->> p_key;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.op_flag(p_args jsonb, p_key text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF jsonb_typeof(p_args -> p_key) <> 'boolean' THEN
+    PERFORM dbos_sys.fail('WF001', format('argument %s is %s', p_key, left((p_args -> p_key)::text, 60)), NULL, 'Give true or false.');
+  END IF;
+  RETURN COALESCE((p_args ->> p_key)::boolean, false);
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.op_serialization(p_args jsonb)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_value text := COALESCE(dbos_sys.op_text(p_args, 'serialization'), 'portable_json');
+BEGIN
+  PERFORM dbos_sys.check_text('serialization', v_value);
+  RETURN v_value;
+END;
+$$;
+
 -- Operations and the step name each is recorded under; `check` records nothing.
 CREATE OR REPLACE FUNCTION dbos_sys.op_step_name(p_kind text, p_args jsonb)
 RETURNS text
@@ -22,7 +62,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN CASE p_kind
-    WHEN 'sleep' THEN COALESCE(p_args ->> 'name', 'DBOS.sleep') WHEN 'marker' THEN 'DBOS.sleep'
+    WHEN 'sleep' THEN COALESCE(dbos_sys.op_text(p_args, 'name'), 'DBOS.sleep') WHEN 'marker' THEN 'DBOS.sleep'
     WHEN 'send' THEN 'DBOS.send' WHEN 'recv' THEN 'DBOS.recv'
     WHEN 'set_event' THEN 'DBOS.setEvent' WHEN 'get_event' THEN 'DBOS.getEvent'
     WHEN 'write_stream' THEN 'DBOS.writeStream' WHEN 'close_stream' THEN 'DBOS.closeStream'
@@ -61,9 +101,14 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_ms bigint := COALESCE((p_args ->> 'ms')::numeric::bigint, -1);
+  v_ms bigint;
 BEGIN
+  IF (CASE jsonb_typeof(p_args -> 'ms') WHEN 'number' THEN (p_args -> 'ms')::numeric % 1 <> 0 OR abs((p_args -> 'ms')::numeric) > 9e18 ELSE true END) THEN
+    PERFORM dbos_sys.fail('WF001', format('argument ms is %s', COALESCE(left((p_args -> 'ms')::text, 60), 'missing')), NULL, 'Give a whole number of ms.');
+  END IF;
+  v_ms := (p_args -> 'ms')::numeric::bigint;
   PERFORM dbos_sys.check_span('sleep', v_ms, true);
+  PERFORM dbos_sys.check_text('step name', dbos_sys.op_step_name(p_kind, p_args));
   state := 'ok';
   value := (p_now + v_ms)::text;
   PERFORM dbos_sys.record_step(p_application, p_id, p_fid, dbos_sys.op_step_name(p_kind, p_args), value, NULL, 'portable_json', p_now,
@@ -103,7 +148,8 @@ BEGIN
 END;
 $$;
 
--- Puts a message into a workflow's inbox, once per key; false when the destination does not exist. Messages of one session sort by age:
+-- Puts a message into a workflow's inbox, once per key; false when the destination does not exist. It is locked first as the foreign
+-- key would lock it, so that one which is deleted meanwhile is told and not raised. Messages of one session sort by age:
 -- recv takes the oldest, and their ids tell those of one millisecond apart.
 CREATE OR REPLACE FUNCTION dbos_sys.put_message(
   p_destination text, p_topic text, p_message text, p_key text, p_serialization text, p_now bigint)
@@ -119,7 +165,7 @@ BEGIN
     PERFORM dbos_sys.check_text('idempotency key', p_key);
   END IF;
   PERFORM dbos_sys.check_value('message', p_message);
-  PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = p_destination;
+  PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = p_destination FOR KEY SHARE;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -136,16 +182,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_destination text := p_args ->> 'destination';
+  v_destination text := dbos_sys.op_text(p_args, 'destination');
 BEGIN
   state := 'ok';
-  IF NOT dbos_sys.put_message(v_destination, p_args ->> 'topic', p_args ->> 'message', p_args ->> 'key',
-    COALESCE(p_args ->> 'serialization', 'portable_json'), p_now) THEN
+  IF NOT dbos_sys.put_message(v_destination, dbos_sys.op_text(p_args, 'topic'), dbos_sys.op_text(p_args, 'message'), dbos_sys.op_text(p_args, 'key'),
+    dbos_sys.op_serialization(p_args), p_now) THEN
     state := 'error';
     value := dbos_sys.error_json('NonExistentWorkflow', format('destination workflow %s does not exist', v_destination),
       jsonb_build_object('destinationID', v_destination));
   END IF;
-  IF NOT p_args ? 'unrecorded' THEN
+  IF NOT dbos_sys.op_flag(p_args, 'unrecorded') THEN
     PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.send', NULL, value, 'portable_json', p_now, p_now);
   END IF;
 END;
@@ -158,7 +204,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_topic text := dbos_sys.stored_topic(p_args ->> 'topic');
+  v_topic text := dbos_sys.stored_topic(dbos_sys.op_text(p_args, 'topic'));
+  v_final boolean := dbos_sys.op_flag(p_args, 'final');
   v_serialization text;
 BEGIN
   UPDATE dbos.notifications AS n SET consumed = true, consumed_by_function_id = p_fid
@@ -168,7 +215,7 @@ BEGIN
       ORDER BY m.created_at_epoch_ms, m.message_uuid LIMIT 1)
     AND NOT n.consumed
   RETURNING 'ok', n.message, n.serialization INTO state, value, v_serialization;
-  IF NOT FOUND AND NOT COALESCE((p_args ->> 'final')::boolean, false) THEN
+  IF NOT FOUND AND NOT v_final THEN
     state := 'wait';
     RETURN;
   END IF;
@@ -195,9 +242,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_key text := p_args ->> 'key';
-  v_value text := p_args ->> 'value';
-  v_serialization text := COALESCE(p_args ->> 'serialization', 'portable_json');
+  v_key text := dbos_sys.op_text(p_args, 'key');
+  v_value text := dbos_sys.op_text(p_args, 'value');
+  v_serialization text := dbos_sys.op_serialization(p_args);
 BEGIN
   PERFORM dbos_sys.check_text('event key', v_key);
   PERFORM dbos_sys.check_value('event value', v_value);
@@ -206,7 +253,7 @@ BEGIN
   INSERT INTO dbos.workflow_events_history AS h (workflow_uuid, function_id, key, value, serialization)
   VALUES (p_id, p_fid, v_key, v_value, v_serialization)
   ON CONFLICT (workflow_uuid, function_id, key) DO UPDATE SET value = EXCLUDED.value, serialization = EXCLUDED.serialization;
-  IF NOT p_args ? 'unrecorded' THEN
+  IF NOT dbos_sys.op_flag(p_args, 'unrecorded') THEN
     PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.setEvent', NULL, NULL, 'portable_json', p_now, p_now);
   END IF;
   PERFORM dbos_sys.notify_key('dbos_workflow_events_channel', p_id, v_key);
@@ -220,13 +267,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_id text := dbos_sys.op_text(p_args, 'id');
+  v_key text := dbos_sys.op_text(p_args, 'key');
+  v_final boolean := dbos_sys.op_flag(p_args, 'final');
   v_serialization text;
 BEGIN
-  PERFORM dbos_sys.check_text('workflow id', p_args ->> 'id');
-  PERFORM dbos_sys.check_text('event key', p_args ->> 'key');
+  PERFORM dbos_sys.check_text('workflow id', v_id);
+  PERFORM dbos_sys.check_text('event key', v_key);
   SELECT 'ok', e.value, e.serialization INTO state, value, v_serialization
-  FROM dbos.workflow_events AS e WHERE e.workflow_uuid = p_args ->> 'id' AND e.key = p_args ->> 'key';
-  IF NOT FOUND AND NOT COALESCE((p_args ->> 'final')::boolean, false) THEN
+  FROM dbos.workflow_events AS e WHERE e.workflow_uuid = v_id AND e.key = v_key;
+  IF NOT FOUND AND NOT v_final THEN
     state := 'wait';
     RETURN;
   END IF;
@@ -244,8 +294,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_end CONSTANT text := '"__DBOS_STREAM_CLOSED__"';
-  v_key text := p_args ->> 'key';
-  v_value text := CASE p_kind WHEN 'close_stream' THEN v_end ELSE p_args ->> 'value' END;
+  v_key text := dbos_sys.op_text(p_args, 'key');
+  v_value text := CASE p_kind WHEN 'close_stream' THEN v_end ELSE dbos_sys.op_text(p_args, 'value') END;
+  v_serialization text := dbos_sys.op_serialization(p_args);
   v_last record;
 BEGIN
   PERFORM dbos_sys.check_text('stream key', v_key);
@@ -258,10 +309,10 @@ BEGIN
   ELSE
     state := 'ok';
     INSERT INTO dbos.streams (workflow_uuid, key, value, "offset", function_id, serialization)
-    VALUES (p_id, v_key, v_value, COALESCE(v_last."offset", -1) + 1, p_fid, COALESCE(p_args ->> 'serialization', 'portable_json'));
+    VALUES (p_id, v_key, v_value, COALESCE(v_last."offset", -1) + 1, p_fid, v_serialization);
     PERFORM dbos_sys.notify_key('dbos_streams_channel', p_id, v_key);
   END IF;
-  IF NOT p_args ? 'unrecorded' THEN
+  IF NOT dbos_sys.op_flag(p_args, 'unrecorded') THEN
     PERFORM dbos_sys.record_step(p_application, p_id, p_fid, dbos_sys.op_step_name(p_kind, p_args), NULL, value, 'portable_json', p_now, p_now);
   END IF;
 END;
@@ -274,25 +325,26 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_id text := dbos_sys.op_text(p_args, 'id');
   v_run record;
   v_error text;
 BEGIN
-  PERFORM dbos_sys.check_text('workflow id', p_args ->> 'id');
+  PERFORM dbos_sys.check_text('workflow id', v_id);
   SELECT w.status, w.serialization, COALESCE(o.output, w.output) AS output, COALESCE(o.error, w.error) AS error INTO v_run
   FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_output AS o ON o.workflow_uuid = w.workflow_uuid
-  WHERE w.workflow_uuid = p_args ->> 'id' AND w.status NOT IN ('PENDING', 'ENQUEUED', 'DELAYED');
+  WHERE w.workflow_uuid = v_id AND w.status NOT IN ('PENDING', 'ENQUEUED', 'DELAYED');
   IF NOT FOUND THEN
     state := 'wait';
     RETURN;
   END IF;
   state := CASE v_run.status WHEN 'SUCCESS' THEN 'ok' ELSE 'error' END;
   v_error := CASE v_run.status WHEN 'SUCCESS' THEN NULL WHEN 'ERROR' THEN v_run.error
-    WHEN 'CANCELLED' THEN dbos_sys.error_json('AwaitedWorkflowCancelled', format('workflow %s was cancelled', p_args ->> 'id'))
-    ELSE dbos_sys.error_json('AwaitedWorkflowMaxRecoveryAttemptsExceeded', format('workflow %s is in the dead letter', p_args ->> 'id')) END;
+    WHEN 'CANCELLED' THEN dbos_sys.error_json('AwaitedWorkflowCancelled', format('workflow %s was cancelled', v_id))
+    ELSE dbos_sys.error_json('AwaitedWorkflowMaxRecoveryAttemptsExceeded', format('workflow %s is in the dead letter', v_id)) END;
   value := CASE WHEN state = 'ok' THEN v_run.output ELSE v_error END;
   info := jsonb_build_object('serialization', CASE WHEN v_run.status IN ('SUCCESS', 'ERROR') THEN v_run.serialization ELSE 'portable_json' END);
   PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.getResult', CASE WHEN state = 'ok' THEN value END, v_error,
-    info ->> 'serialization', p_now, p_now, p_args ->> 'id');
+    info ->> 'serialization', p_now, p_now, v_id);
 END;
 $$;
 
@@ -312,9 +364,12 @@ BEGIN
       'Operations: check, sleep, marker, send, recv, set_event, get_event, write_stream, close_stream, get_result.');
   ELSIF COALESCE(p_fid, -1) < 0 OR jsonb_typeof(p_args) IS DISTINCT FROM 'object' THEN
     PERFORM dbos_sys.fail('WF001', format('operation %s has function id %s and arguments %s', p_kind, COALESCE(p_fid::text, 'NULL'),
-      COALESCE(left(p_args::text, 60), 'NULL')), 'Function ids count from 0, arguments are a JSON object.');
+      COALESCE(left(p_args::text, 60), 'NULL')), NULL, 'Function ids count from 0, arguments are a JSON object.');
+  ELSIF p_args - '{ms,name,destination,topic,message,key,serialization,unrecorded,final,value,id}'::text[] <> '{}' THEN
+    PERFORM dbos_sys.fail('WF001', format('operation %s has unknown arguments: %s', p_kind, left(p_args::text, 60)), NULL,
+      'Arguments are: destination, final, id, key, message, ms, name, serialization, topic, unrecorded, value.');
   END IF;
-  IF NOT p_args ? 'unrecorded' THEN
+  IF NOT dbos_sys.op_flag(p_args, 'unrecorded') THEN
     SELECT r.state, r.value, r.info INTO state, value, info FROM dbos_sys.op_recorded(p_id, p_fid, v_step) AS r;
     IF state IS NOT NULL THEN
       RETURN;

@@ -31,6 +31,18 @@ BEGIN
 END;
 $$;
 
+CREATE OR REPLACE FUNCTION dbos_sys.check_executor(p_application text, p_executor text, p_incarnation text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM dbos_sys.check_text('application', p_application);
+  PERFORM dbos_sys.check_text('executor id', p_executor);
+  PERFORM dbos_sys.check_text('incarnation', p_incarnation);
+END;
+$$;
+
 -- For the rest of the transaction the incarnation stands; WF021 when it does not.
 CREATE OR REPLACE FUNCTION dbos_sys.hold_incarnation(p_application text, p_executor text, p_incarnation text)
 RETURNS void
@@ -40,10 +52,7 @@ AS $$
 DECLARE
   v_executor record;
 BEGIN
-  IF p_application IS NULL OR p_executor IS NULL OR p_incarnation IS NULL THEN
-    PERFORM dbos_sys.fail('WF001', format('application, executor or incarnation is NULL: %s, %s, %s',
-      dbos_sys.shown(p_application), dbos_sys.shown(p_executor), dbos_sys.shown(p_incarnation)), NULL, 'Call dbos_sys.register_executor() first.');
-  END IF;
+  PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
   PERFORM dbos_sys.check_isolation();
   PERFORM pg_advisory_xact_lock_shared(dbos_sys.executor_key(p_application, p_executor));
   SELECT e.incarnation, e.ended_at, e.ended_why INTO v_executor
@@ -51,7 +60,8 @@ BEGIN
   IF v_executor.incarnation = p_incarnation AND v_executor.ended_at IS NULL THEN
     RETURN;
   END IF;
-  PERFORM dbos_sys.fail('WF021', format('incarnation %s of executor "%s" of application "%s" has ended', p_incarnation, p_executor, p_application),
+  PERFORM dbos_sys.fail('WF021', format('incarnation %s of executor %s of application %s has ended', dbos_sys.shown(p_incarnation),
+      dbos_sys.shown(p_executor), dbos_sys.shown(p_application)),
     CASE WHEN v_executor.incarnation IS NULL THEN 'It was never registered.'
          WHEN v_executor.incarnation = p_incarnation THEN format('Reason: %s.', v_executor.ended_why)
          ELSE format('Incarnation %s has taken its place.', v_executor.incarnation) END,

@@ -14,16 +14,20 @@ BEGIN
   END IF;
   FOR v_option IN SELECT e.key, e.value, jsonb_typeof(e.value) AS type FROM jsonb_each(p_options) AS e ORDER BY e.key LOOP
     IF v_option.key LIKE 'partition\_%' THEN
-      PERFORM dbos_sys.fail('WF031', format('queue %s: option %s', dbos_sys.shown(p_name), v_option.key), 'This version does not keep limits per partition.');
+      PERFORM dbos_sys.fail('WF031', format('queue %s: option %s', dbos_sys.shown(p_name), v_option.key), 'This version does not keep limits per partition.',
+        'Leave it out.');
     ELSIF v_option.key IN ('concurrency', 'worker_concurrency', 'rate_limit_max') THEN
-      IF v_option.type <> 'number' OR v_option.value::numeric NOT BETWEEN 1 AND 2147483647 OR v_option.value::numeric % 1 <> 0 THEN
-        PERFORM dbos_sys.fail('WF001', format('option %s is %s', v_option.key, left(v_option.value::text, 60)), 'Allowed: whole numbers from 1 to 2147483647.');
+      IF v_option.type <> 'number' OR v_option.value::text !~ '^\d{1,10}$' OR v_option.value::numeric NOT BETWEEN 1 AND 2147483647 THEN
+        PERFORM dbos_sys.fail('WF001', format('option %s is %s', v_option.key, left(v_option.value::text, 60)), NULL, 'Give a whole number from 1 to 2147483647.');
       END IF;
     ELSIF v_option.key IN ('rate_limit_period_sec', 'polling_interval_sec') THEN
-      IF v_option.type <> 'number' OR v_option.value::numeric <= 0 OR v_option.value::numeric > 3155760000 THEN
-        PERFORM dbos_sys.fail('WF001', format('option %s is %s', v_option.key, left(v_option.value::text, 60)), 'Allowed: more than 0 s, up to 100 years.');
+      IF v_option.type <> 'number' OR v_option.value::numeric NOT BETWEEN 0.001 AND 3155760000 THEN
+        PERFORM dbos_sys.fail('WF001', format('option %s is %s', v_option.key, left(v_option.value::text, 60)), NULL, 'Give 0.001 to 3155760000 s (100 years).');
       END IF;
     ELSIF v_option.key = 'application_name' THEN
+      IF v_option.type <> 'string' THEN
+        PERFORM dbos_sys.fail('WF001', format('option application_name is %s', left(v_option.value::text, 60)), NULL, 'Give a text, or leave it out.');
+      END IF;
       PERFORM dbos_sys.check_text('application name', v_option.value #>> '{}');
     ELSIF v_option.key = 'on_conflict' THEN
       IF v_option.value NOT IN ('"always_update"', '"never_update"') THEN
@@ -45,7 +49,7 @@ AS $$
 BEGIN
   PERFORM dbos_sys.check_text('queue', p_name);
   IF starts_with(p_name, '_dbos_') THEN
-    PERFORM dbos_sys.fail('WF001', format('queue name %s is reserved', dbos_sys.shown(p_name)), 'Names that begin with _dbos_ belong to DBOS.');
+    PERFORM dbos_sys.fail('WF001', format('queue name %s is reserved', dbos_sys.shown(p_name)), 'Names that begin with _dbos_ belong to DBOS.', 'Take another name.');
   END IF;
 END;
 $$;
@@ -63,7 +67,7 @@ BEGIN
   PERFORM dbos_sys.check_queue_options(p_name, p_options);
   IF (p_options ->> 'worker_concurrency')::integer > (p_options ->> 'concurrency')::integer THEN
     PERFORM dbos_sys.fail('WF001', format('worker_concurrency %s exceeds concurrency %s', p_options ->> 'worker_concurrency', p_options ->> 'concurrency'),
-      'One worker cannot run more than all workers together.');
+      'One worker cannot run more than all workers together.', 'Lower worker_concurrency, or raise concurrency.');
   ELSIF (p_options ? 'rate_limit_max') <> (p_options ? 'rate_limit_period_sec') THEN
     PERFORM dbos_sys.fail('WF001', 'rate_limit_max and rate_limit_period_sec go together', NULL, 'Give both, or none.');
   END IF;

@@ -9,9 +9,7 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-  IF p_ids IS NULL THEN
-    PERFORM dbos_sys.fail('WF001', 'ids are NULL', NULL, 'Give an array, as ARRAY[''a''].');
-  END IF;
+  PERFORM dbos_sys.check_list('workflow id', p_ids);
   RETURN QUERY
   SELECT r.id, w.status, w.output, w.error, w.serialization
   FROM unnest(p_ids) AS r(id)
@@ -68,8 +66,8 @@ DECLARE
 BEGIN
   IF p_value IS NULL THEN
     RETURN NULL;
-  ELSIF jsonb_typeof(p_value) = 'number' AND abs(p_value::numeric) < 9e18 THEN
-    v_ms := trunc(p_value::numeric)::bigint;
+  ELSIF jsonb_typeof(p_value) = 'number' AND abs(p_value::numeric) < 9e18 AND p_value::numeric % 1 = 0 THEN
+    v_ms := p_value::numeric::bigint;
   ELSIF p_value #>> '{}' ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)$' THEN
     v_ms := (EXTRACT(epoch FROM (p_value #>> '{}')::timestamptz) * 1000)::bigint;
   ELSE
@@ -78,8 +76,9 @@ BEGIN
   END IF;
   PERFORM dbos_sys.check_time('filter ' || p_key, v_ms);
   RETURN v_ms;
-EXCEPTION WHEN datetime_field_overflow THEN
-  PERFORM dbos_sys.fail('WF001', format('filter %s is no time: %s', p_key, left(p_value::text, 60)));
+EXCEPTION WHEN datetime_field_overflow OR invalid_time_zone_displacement_value THEN
+  PERFORM dbos_sys.fail('WF001', format('filter %s is no time: %s', p_key, left(p_value::text, 60)), format('%s.', SQLERRM),
+    'Give a time of the calendar with its zone, as "2026-01-31T12:00:00Z".');
 END;
 $$;
 
@@ -115,12 +114,13 @@ BEGIN
       PERFORM dbos_sys.fail('WF001', format('unknown filter %s', dbos_sys.shown(v_entry.key)), NULL,
         'Filters are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM dbos_sys.filter_kinds() AS k) || '.');
     ELSIF NOT (CASE v_entry.kind
-        WHEN 'texts' THEN v_entry.type = 'string' OR (v_entry.type = 'array' AND NOT jsonb_path_exists(v_entry.value, '$[*] ? (@.type() != "string")'))
+        WHEN 'texts' THEN v_entry.type = 'string' OR (v_entry.type = 'array' AND NOT jsonb_path_exists(v_entry.value, 'strict $[*] ? (@.type() != "string")'))
         WHEN 'text' THEN v_entry.type = 'string' WHEN 'flag' THEN v_entry.type = 'boolean' WHEN 'object' THEN v_entry.type = 'object'
-        WHEN 'number' THEN v_entry.type = 'number' AND COALESCE(jsonb_path_exists(v_entry.value, '$ ? (@ >= 0 && @ <= 2147483647)'), false) ELSE true END) THEN
-      PERFORM dbos_sys.fail('WF001', format('filter %s is %s', v_entry.key, left(v_entry.value::text, 60)), format('It takes: %s.',
-        CASE v_entry.kind WHEN 'texts' THEN 'a text or an array of texts' WHEN 'flag' THEN 'true or false' WHEN 'number' THEN '0 to 2147483647'
-        ELSE v_entry.kind END));
+        WHEN 'number' THEN CASE v_entry.type WHEN 'number'
+          THEN v_entry.value::numeric BETWEEN 0 AND 2147483647 AND v_entry.value::numeric % 1 = 0 ELSE false END ELSE true END) THEN
+      PERFORM dbos_sys.fail('WF001', format('filter %s is %s', v_entry.key, left(v_entry.value::text, 60)), NULL, format('Give %s.',
+        CASE v_entry.kind WHEN 'texts' THEN 'a text or an array of texts' WHEN 'flag' THEN 'true or false' WHEN 'object' THEN 'an object'
+        WHEN 'number' THEN 'a whole number from 0 to 2147483647' ELSE 'a text' END));
     END IF;
   END LOOP;
   SELECT s.status INTO v_status FROM unnest(dbos_sys.filter_texts(p_filter, 'status')) AS s(status)

@@ -26,8 +26,8 @@ BEGIN
 END;
 $$;
 
--- Puts back what an executor runs, waiting for rows that others have locked (a flush that commits now wins). Application '' stands for an
--- executor that gave none: its id alone names it.
+-- Puts back what an executor runs, waiting for rows that others have locked (a flush that commits now wins). Application '' stands for
+-- workflows that have none, NULL for those of all.
 CREATE OR REPLACE FUNCTION dbos_sys.requeue_executor(p_application text, p_executor text, p_version text, p_uncount boolean)
 RETURNS integer
 LANGUAGE plpgsql
@@ -36,7 +36,7 @@ AS $$
 BEGIN
   RETURN dbos_sys.requeue(ARRAY(
     SELECT w.workflow_uuid FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application = '' OR w.application_name = p_application)
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND (p_application IS NULL OR COALESCE(w.application_name, '') = p_application)
       AND (p_version IS NULL OR w.application_version = p_version)
     ORDER BY w.workflow_uuid FOR NO KEY UPDATE), p_uncount);
 END;
@@ -119,13 +119,9 @@ DECLARE
   v_now bigint := dbos_sys.now_ms();
   v_before text;
 BEGIN
-  PERFORM dbos_sys.check_text('application', p_application);
-  PERFORM dbos_sys.check_text('executor id', p_executor);
-  PERFORM dbos_sys.check_text('incarnation', p_incarnation);
+  PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
   PERFORM dbos_sys.check_text('version', p_version);
-  IF COALESCE(p_lease_ms, 0) NOT BETWEEN 1000 AND 86400000 THEN
-    PERFORM dbos_sys.fail('WF001', format('lease is %s ms', COALESCE(p_lease_ms::text, 'NULL')), 'Allowed: 1000 to 86400000 ms (1 s to 1 day).');
-  END IF;
+  PERFORM dbos_sys.check_lease(p_lease_ms);
   PERFORM dbos_sys.check_isolation();
   PERFORM pg_advisory_xact_lock(dbos_sys.executor_key(p_application, p_executor));
   PERFORM dbos_sys.check_twin(p_application, p_executor, p_incarnation, v_now);
@@ -148,6 +144,36 @@ COMMENT ON FUNCTION dbos_sys.register_executor(text, text, text, text, bigint) I
 enqueued again at once. Registers the application''s version. p_lease_ms: 1 s to 1 day, how long the executor counts as alive without a
 heartbeat. maintained: a worker has ticked within 5 s. Errors: WF001, WF020 (another process lives under the id), WF021.';
 
+-- Arguments of heartbeat(). Ids repeat among applications ("local" is upstream's default), so an id alone stands for workflows without one:
+-- who means others must say which.
+CREATE OR REPLACE FUNCTION dbos_sys.check_heartbeat(p_executor text, p_lease bigint, p_application text, p_incarnation text, p_version text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_application text;
+BEGIN
+  PERFORM dbos_sys.check_text('executor id', p_executor);
+  PERFORM dbos_sys.check_lease(p_lease);
+  IF p_version IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('version', p_version);
+  END IF;
+  IF p_incarnation IS NOT NULL THEN
+    PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
+  ELSIF p_application IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('application', p_application);
+  ELSE
+    SELECT w.application_name INTO v_application FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND w.application_name IS NOT NULL LIMIT 1;
+    IF FOUND THEN
+      PERFORM dbos_sys.fail('WF001', format('executor id %s runs workflows of application %s', dbos_sys.shown(p_executor), dbos_sys.shown(v_application)),
+        'Without an application a heartbeat speaks for workflows that have none.', format('Name it: p_application => %L.', v_application));
+    END IF;
+  END IF;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.heartbeat(
   p_executor text, p_lease interval DEFAULT '15 s', p_application text DEFAULT NULL, p_incarnation text DEFAULT NULL, p_version text DEFAULT NULL)
 RETURNS TABLE (state text, now_ms bigint, maintained boolean)
@@ -159,10 +185,7 @@ DECLARE
   v_lease bigint := dbos_sys.interval_ms('lease', p_lease);
   v_rows integer;
 BEGIN
-  PERFORM dbos_sys.check_text('executor id', p_executor);
-  IF v_lease NOT BETWEEN 1000 AND 86400000 THEN
-    PERFORM dbos_sys.fail('WF001', format('lease is %s ms', v_lease), 'Allowed: 1000 to 86400000 ms (1 s to 1 day).');
-  END IF;
+  PERFORM dbos_sys.check_heartbeat(p_executor, v_lease, p_application, p_incarnation, p_version);
   IF p_incarnation IS NULL THEN
     INSERT INTO dbos_ops.executors AS e (application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions)
     VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, false)
@@ -182,7 +205,8 @@ $$;
 COMMENT ON FUNCTION dbos_sys.heartbeat(text, interval, text, text, text) IS
 'A sign of life: the executor counts as alive for the lease (1 s to 1 day). With p_incarnation it renews what register_executor() made; state
 ended means that the incarnation was recovered or replaced. Without one it serves executors of any language: the lease alone counts, the first
-call begins it, and workflows of the executor id (and application, if given) are enqueued again when it is over. maintained: a worker has ticked
+call begins it, and workflows of the executor id and application are enqueued again when it is over. p_application NULL: workflows that have no
+application, as SDKs before shared schema 100 write them; refused when the id runs workflows of a named one. maintained: a worker has ticked
 within 5 s. Errors: WF001.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.held(p_application text, p_executor text, p_incarnation text)
@@ -191,6 +215,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
   PERFORM FROM dbos_ops.executors AS e
   WHERE e.application_name = p_application AND e.executor_id = p_executor AND e.incarnation = p_incarnation AND e.ended_at IS NULL;
   IF NOT FOUND THEN
@@ -203,7 +228,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.held(text, text, text) IS
 'Runs that are PENDING under the executor, with their owner tokens: those that it does not know of came from claims whose reply was lost, and
-go back by give_back(). Errors: WF021.';
+go back by give_back(). Errors: WF001, WF021.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.give_back(p_ids text[], p_tokens text[])
 RETURNS integer
@@ -216,10 +241,7 @@ AS $$
 DECLARE
   v_held boolean[];
 BEGIN
-  IF p_ids IS NULL OR p_tokens IS NULL OR cardinality(p_ids) <> cardinality(p_tokens) THEN
-    PERFORM dbos_sys.fail('WF001', format('%s ids and %s tokens', COALESCE(cardinality(p_ids)::text, 'NULL'), COALESCE(cardinality(p_tokens)::text, 'NULL')),
-      NULL, 'Give one owner token per id.');
-  END IF;
+  PERFORM dbos_sys.check_keys(p_ids, p_tokens);
   v_held := dbos_sys.lock_runs(p_ids, p_tokens, array_fill(false, ARRAY[cardinality(p_ids)]));
   RETURN dbos_sys.requeue(ARRAY(SELECT r.id FROM unnest(p_ids, v_held) AS r(id, held) WHERE r.held), true);
 END;
@@ -234,6 +256,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
   PERFORM dbos_sys.check_isolation();
   PERFORM pg_advisory_xact_lock(dbos_sys.executor_key(p_application, p_executor));
   UPDATE dbos_ops.executors AS e SET ended_at = dbos_sys.now_ms(), ended_why = 'retired', suspect_since = NULL
@@ -246,7 +269,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.retire_executor(text, text, text) IS
-'A clean shutdown: ends the incarnation and puts its unfinished runs back on their queues, attempts not counted; returns how many. Errors: WF021.';
+'A clean shutdown: ends the incarnation and puts its unfinished runs back on their queues, attempts not counted; returns how many. Errors: WF001,
+WF021 (it has ended already).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.executors()
 RETURNS TABLE (
@@ -264,7 +288,7 @@ BEGIN
          WHEN e.suspect_since IS NOT NULL THEN 'suspect' ELSE 'alive' END,
     e.started_at, e.last_seen, e.lease_ms, e.sessions, e.ended_at, e.ended_why,
     (SELECT count(*) FROM dbos.workflow_status AS w
-     WHERE w.status = 'PENDING' AND w.executor_id = e.executor_id AND (e.application_name = '' OR w.application_name = e.application_name))
+     WHERE w.status = 'PENDING' AND w.executor_id = e.executor_id AND COALESCE(w.application_name, '') = e.application_name)
   FROM dbos_ops.executors AS e ORDER BY e.application_name, e.executor_id;
 END;
 $$;
@@ -272,8 +296,8 @@ COMMENT ON FUNCTION dbos_sys.executors() IS
 'Executors that registered or sent heartbeats. state: alive, suspect (its sessions are gone), expired (its lease is over), ended. pending: runs
 under its id now. sessions: whether a session named for it has been seen. Times in ms.';
 
--- An operator's recover(): one executor under its exclusive lock.
-CREATE OR REPLACE FUNCTION dbos_sys.recover_executor(p_application text, p_executor text, p_version text, p_force boolean)
+-- An operator's recover(): one executor under its exclusive lock. `p_all`: what runs under its id, of whatever application.
+CREATE OR REPLACE FUNCTION dbos_sys.recover_executor(p_application text, p_executor text, p_version text, p_force boolean, p_all boolean)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -295,7 +319,7 @@ BEGIN
     UPDATE dbos_ops.executors AS e SET ended_at = v_now, ended_why = 'recovered by hand', suspect_since = NULL
     WHERE e.application_name = p_application AND e.executor_id = p_executor;
   END IF;
-  RETURN dbos_sys.requeue_executor(p_application, p_executor, p_version, false);
+  RETURN dbos_sys.requeue_executor(CASE WHEN NOT p_all THEN p_application END, p_executor, p_version, false);
 END;
 $$;
 
@@ -313,6 +337,9 @@ BEGIN
   IF p_application IS NOT NULL THEN
     PERFORM dbos_sys.check_text('application', p_application);
   END IF;
+  IF p_version IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('version', p_version);
+  END IF;
   FOR v_executor IN
     SELECT DISTINCT a.application, i.id
     FROM unnest(v_ids) AS i(id),
@@ -322,7 +349,8 @@ BEGIN
       UNION SELECT '' WHERE p_application IS NULL) AS a
     ORDER BY a.application DESC, i.id
   LOOP
-    v_rows := v_rows + dbos_sys.recover_executor(v_executor.application, v_executor.id, p_version, COALESCE(p_force, false));
+    v_rows := v_rows + dbos_sys.recover_executor(v_executor.application, v_executor.id, p_version, COALESCE(p_force, false),
+      v_executor.application = '');
   END LOOP;
   RETURN v_rows;
 END;

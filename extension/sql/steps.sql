@@ -52,7 +52,8 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_steps(p_runs integer, p_run integer[], p_fid integer[], p_name text[], p_output text[], p_error text[])
+CREATE OR REPLACE FUNCTION dbos_sys.check_steps(
+  p_runs integer, p_run integer[], p_fid integer[], p_name text[], p_output text[], p_error text[], p_started bigint[], p_completed bigint[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -61,10 +62,18 @@ DECLARE
   v_step record;
 BEGIN
   SELECT s.run, s.fid, s.name INTO v_step FROM unnest(p_run, p_fid, p_name) AS s(run, fid, name)
-  WHERE NOT COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND s.name <> '' AND octet_length(s.name) <= 255, false) LIMIT 1;
+  WHERE NOT COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255
+    AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false) LIMIT 1;
   IF FOUND THEN
     PERFORM dbos_sys.fail('WF001', format('step %s %s of run %s is not valid', COALESCE(v_step.fid::text, 'NULL'), dbos_sys.shown(v_step.name),
-      COALESCE(v_step.run::text, 'NULL')), format('Runs are 1 to %s, steps count from 0, a name has 1 to 255 bytes.', p_runs));
+      COALESCE(v_step.run::text, 'NULL')), NULL, format('Runs are 1 to %s, steps count from 0, a name is not blank and has at most 255 bytes.', p_runs));
+  END IF;
+  SELECT s.run, s.fid, s.ms INTO v_step FROM unnest(p_run, p_fid, p_started, p_completed) AS t(run, fid, started, completed),
+  LATERAL (VALUES (t.run, t.fid, t.started), (t.run, t.fid, t.completed)) AS s(run, fid, ms)
+  WHERE s.ms NOT BETWEEN 0 AND 7258118400000 LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF001', format('a time of step %s of run %s is %s', v_step.fid, v_step.run, v_step.ms), NULL,
+      'Give ms since 1970, until the year 2200.');
   END IF;
   IF pg_column_size(p_output) + pg_column_size(p_error) > 1000000 THEN
     PERFORM dbos_sys.check_payloads('step output', p_output);
