@@ -75,7 +75,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::function<WorkflowInfo(const std::string&)> workflow_info;
   void log(LogLevel level, std::string_view message) const noexcept;
 
-  // ---- the fiber's side (runs.cpp, waits.cpp, context.cpp)
+  // ---- the fiber's side (run.cpp, waits.cpp, context.cpp)
   std::int64_t server_now_ms() const noexcept;
   MonotonicTime from_server_ms(std::int64_t epoch_ms) const noexcept;
   MonotonicTime now() const { return store_->now(); }

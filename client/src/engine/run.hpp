@@ -78,7 +78,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   // On a carrier: runs the fiber until it has to wait or has ended.
   void run() override;
 
-  // ---- on the fiber (runs.cpp)
+  // ---- on the fiber
   // Everything so far is durable when it returns; throws Stop.
   void settle();
   void throw_if_stopped();

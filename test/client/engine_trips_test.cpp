@@ -1,0 +1,128 @@
+// The engine's trips: many runs in one transaction, and what becomes of them when the database or the connection fails.
+#include "engine_fixture.hpp"
+
+using namespace dbos;
+using namespace dbos::testing;
+
+TEST_CASE("a reply lost after the commit does not record anything twice") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  p.workflow<int()>("steps", [&](Context& ctx) {
+    ctx.step("a", [&] { return ++bodies; });
+    return ctx.step("b", [&] { return ++bodies; });
+  });
+  p.launch();
+  for (int i = 0; i < 3; ++i) p.store->fail_next(Fault::reply_lost);
+  auto run = p.start("steps", "lost-reply");
+  CHECK(p.result(run) == "2");
+  CHECK(bodies == 2);
+  CHECK(p.database->count_steps("lost-reply") == 2);
+  CHECK(p.status("lost-reply") == "SUCCESS");
+}
+
+TEST_CASE("what never reached the server and what rolled back goes again") {
+  Process p;
+  p.workflow<int()>("one", [](Context& ctx) { return ctx.step("a", [] { return 5; }); });
+  p.launch();
+  p.store->fail_next(Fault::never_sent);
+  p.store->fail_next(Fault::transient);
+  auto run = p.start("one", "again");
+  // The back-off after a rollback runs on the fake clock.
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(50ms);
+    return p.status("again") == "SUCCESS";
+  }));
+  CHECK(p.result(run) == "5");
+}
+
+TEST_CASE("a record that the database refuses fails its own run only") {
+  Process p;
+  std::atomic<int> left = 40;
+  std::promise<void> all;
+  p.workflow<int(int)>("s", [&](Context& ctx, int n) {
+    return ctx.step("a", [&] {
+      if (--left == 0) all.set_value();
+      return n;
+    });
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  p.store->hold(true);
+  for (int i = 0; i < 40; ++i) runs.push_back(p.start("s", "r" + std::to_string(i), i));
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->poison.insert("r17");
+  }
+  p.store->hold(false);
+  for (int i = 0; i < 40; ++i) {
+    if (i == 17) continue;
+    CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
+  }
+  CHECK_THROWS_WITH_AS(p.engine->wait_durable(runs[17]), doctest::Contains("Unicode"), Error);
+  CHECK(p.database->row("r17").status.empty());
+}
+
+TEST_CASE("a run whose row is locked by another transaction is sent again, the others go on") {
+  Process p;
+  Gate gate;
+  p.workflow<int()>("s", [&](Context& ctx) {
+    return ctx.step("a", [&] {
+      gate.pass();
+      return 3;
+    });
+  });
+  p.workflow<int()>("t", [](Context&) { return 4; });
+  p.launch();
+  auto run = p.start("s", "busy");
+  gate.entered.get_future().wait();
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->locked.insert("busy");
+  }
+  gate.open.set_value();
+  CHECK(p.result(p.start("t", "")) == "4");
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->locked.clear();
+  }
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(100ms);
+    return p.status("busy") == "SUCCESS";
+  }));
+  CHECK(p.result(run) == "3");
+}
+
+TEST_CASE("a run's items are never in two trips at once, and its end never overtakes its checkpoint") {
+  Process p;
+  p.workflow<int(int)>("w", [](Context& ctx, int n) {
+    for (int i = 0; i < 5; ++i) ctx.step("s", [&] { return i; });
+    ctx.set_event("k", n);
+    return n;
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < 300; ++i) runs.push_back(p.start("w", "", i));
+  for (auto& run : runs) {
+    p.result(run);
+    CHECK(p.database->count_steps(run->id) >= 5);
+  }
+  CHECK_FALSE(p.store->overlapped());
+}
+
+TEST_CASE("what rode along with a flush and failed is not held against its run") {
+  Process p;
+  Gate gate;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("a", [&] {
+      gate.pass();
+      return 6;
+    });
+  });
+  p.launch();
+  auto run = p.start("w", "rider");
+  gate.entered.get_future().wait();
+  p.store->fail_companions(true);
+  p.clock->advance(6s);  // heartbeat, poll and comparison are due
+  gate.open.set_value();
+  CHECK(p.eventually([&] { return p.status("rider") == "SUCCESS"; }));
+}
