@@ -85,6 +85,13 @@ SELECT count(*) FROM pg_temp.claim('t18', 9, 'parts');
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');
 
+-- Whether a run is the first one: not where an executor had it before, although a resume or a return begins the attempts anew.
+SELECT dbos_sys.enqueue('first', '{w,w,w}', '{[],[],[]}', '{resumed,returned,by-sdk}');
+UPDATE dbos.workflow_status SET executor_id = '' WHERE workflow_uuid = 'by-sdk';
+SELECT id, attempts, first_run FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 'f1', '{first}', '{9}', '{w}', '{""}', '{100}') ORDER BY 1;
+SELECT dbos_sys.give_back('{returned}', '{f1}'), dbos_sys.cancel('{resumed}'), dbos_sys.resume('{resumed}', 'first'), dbos_sys.start('w', '[]', 'unseen', 'first');
+SELECT id, attempts, first_run FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 'f2', '{first}', '{9}', '{w}', '{""}', '{100}') ORDER BY 1;
+
 -- Bad input, and who may not claim.
 SELECT dbos_sys.claim('shop', 'e1', 'i0', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
 SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1,2}', '{w}', '{""}', '{1}');

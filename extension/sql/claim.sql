@@ -53,21 +53,20 @@ BEGIN
 END;
 $$;
 
--- Takes up to `p_room` runs of one queue and returns their ids in claim order. `p_keys` are name and class of the workflows that the
--- caller knows, `p_max` the recoveries each may have: who has used them up goes to the dead letter instead.
+-- Takes up to `p_room` runs of one queue and returns their ids in claim order, and (mostly none) those among them that an executor has had
+-- before: resume starts attempts from 0, but leaves the executor. `p_keys` are name and class of the workflows that the caller knows, `p_max` the
+-- recoveries each may have: who has used them up goes to the dead letter instead.
 CREATE OR REPLACE FUNCTION dbos_sys.claim_queue(
   p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_room bigint, p_rate boolean,
-  p_keys text[], p_max integer[], p_now bigint)
-RETURNS text[]
+  p_keys text[], p_max integer[], p_now bigint, OUT ids text[], OUT again text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_ids text[];
   v_dead text[];
 BEGIN
   WITH picked AS MATERIALIZED (
-    SELECT w.workflow_uuid AS id,
+    SELECT w.workflow_uuid AS id, COALESCE(w.recovery_attempts, 0) > 0 OR COALESCE(w.executor_id, '') <> '' AS again,
       COALESCE(w.recovery_attempts, 0) > p_max[array_position(p_keys, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead
     FROM dbos.workflow_status AS w
     WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue
@@ -76,14 +75,14 @@ BEGIN
       AND w.name || E'\x1f' || COALESCE(w.class_name, '') = ANY (p_keys) AND COALESCE(w.config_name, '') = ''
     ORDER BY w.priority, w.created_at LIMIT p_room
     FOR NO KEY UPDATE SKIP LOCKED)
-  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.dead) INTO v_ids, v_dead
-  FROM picked AS p;
+  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.again), array_agg(p.id) FILTER (WHERE p.dead)
+  INTO ids, again, v_dead FROM picked AS p;
   UPDATE dbos.workflow_status AS w
   SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
     application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
     started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
     workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
-  WHERE w.workflow_uuid = ANY (v_ids);
+  WHERE w.workflow_uuid = ANY (ids);
   IF v_dead IS NOT NULL THEN
     UPDATE dbos.workflow_status AS w
     SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1, owner_xid = NULL, queue_name = NULL,
@@ -91,7 +90,6 @@ BEGIN
     WHERE w.workflow_uuid = ANY (v_dead);
     PERFORM dbos_sys.wake(false, true);
   END IF;
-  RETURN v_ids;
 END;
 $$;
 
@@ -171,7 +169,8 @@ CREATE OR REPLACE FUNCTION dbos_sys.claim(
 RETURNS TABLE (
   id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
   created_at bigint, parent_id text, partition_key text, priority integer,
-  step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint)
+  step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint,
+  first_run boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
@@ -185,6 +184,7 @@ DECLARE
   v_latest boolean;
   v_keys text[];
   v_ids text[] := '{}';
+  v_again text[] := '{}';
   v_queue record;
   v_free record;
 BEGIN
@@ -197,11 +197,12 @@ BEGIN
   FOR v_queue IN SELECT q.name, q.free FROM unnest(p_queues, p_limits) AS q(name, free) WHERE q.free > 0 ORDER BY q.name LOOP
     SELECT r.room, r.rate INTO v_free FROM dbos_sys.queue_room(p_application, v_queue.name, v_queue.free, v_now) AS r;
     CONTINUE WHEN v_free.room <= 0;
-    v_ids := v_ids || dbos_sys.claim_queue(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_free.room, v_free.rate,
-      v_keys, p_max_attempts, v_now);
+    SELECT v_ids || t.ids, v_again || t.again INTO v_ids, v_again
+    FROM dbos_sys.claim_queue(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_free.room, v_free.rate, v_keys,
+      p_max_attempts, v_now) AS t;
   END LOOP;
   IF v_ids <> '{}' THEN
-    RETURN QUERY SELECT l.* FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), v_now) AS l;
+    RETURN QUERY SELECT l.*, l.id <> ALL (v_again) FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), v_now) AS l;
   END IF;
 END;
 $$;
@@ -209,6 +210,7 @@ COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer
 'Takes waiting runs for an executor: per queue at most its limit (0 or less: none), lowest priority number and oldest first, of the given names
 and classes (exactly; '''' = none) and of no configured instance, of the caller''s version (and without one, if that is the newest), of its
 application or of none. p_token: a fresh uuid, the owner token of all runs that come back. p_max_attempts: recoveries a run may have (NULL: any
-number); beyond that it goes to the dead letter. Limits of the queue''s row in dbos.queues are kept; a queue with limits per partition is left
+number); beyond that it goes to the dead letter. first_run: no executor
+has had the run before. Limits of the queue''s row in dbos.queues are kept; a queue with limits per partition is left
 alone. Never waits for a lock.
 Errors: WF001, WF021 (register again).';

@@ -137,6 +137,36 @@ TEST_CASE("an undecodable input is an ERROR at the first run, and a dead letter 
   CHECK(p.database->row("first").error->find("argument 1 of 1") != std::string::npos);
 }
 
+TEST_CASE("an input that is resumed from the dead letter before the fix goes back there, and runs after the fix") {
+  auto database = std::make_shared<MemoryDatabase>();
+  database->enqueue("early", "w", R"({"positionalArgs":["text"]})");
+  database->rows["early"].attempts = 1;
+  auto dead = [&] { return database->row("early").status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED"; };
+  {
+    Process broken(database);
+    broken.workflow<int(int)>("w", [](Context&, int n) { return n; });
+    broken.launch();
+    REQUIRE(broken.eventually(dead));
+    for (int early = 0; early < 2; ++early) {
+      database->resume("early");
+      CHECK_FALSE(dead());
+      broken.store->notify("dbos_sys", "work");
+      REQUIRE(broken.eventually(dead));
+      auto error = *database->row("early").error;
+      CHECK(error.find("argument 1 of 1") != std::string::npos);
+      CHECK(error.find("int") != std::string::npos);
+      CHECK(error.find("application version 1") != std::string::npos);
+    }
+    database->resume("early");
+    broken.engine->close(0ms);
+  }
+  Process mended(database, "two");
+  mended.workflow<std::string(std::string)>("w", [](Context&, std::string text) { return text; });
+  mended.launch();
+  REQUIRE(mended.eventually([&] { return mended.status("early") == "SUCCESS"; }));
+  CHECK(*database->row("early").output == "\"text\"");
+}
+
 TEST_CASE("a recorded result that this build cannot read is a dead letter that names it") {
   Process p;
   p.workflow<int()>("w", [](Context& ctx) { return ctx.step("a", [] { return 1; }); });

@@ -20,6 +20,26 @@ TEST_CASE("a reply lost after the commit does not record anything twice") {
   CHECK(p.status("lost-reply") == "SUCCESS");
 }
 
+TEST_CASE("a message from a step body is sent once although the reply was lost, and both of a body are two") {
+  Process p;
+  Gate gate;
+  p.workflow<void()>("w", [&](Context& ctx) {
+    ctx.step("s", [&] {
+      gate.pass();
+      ctx.send("inbox", 1);
+      ctx.send("inbox", 1);
+    });
+  });
+  p.launch();
+  auto run = p.start("w", "");
+  gate.entered.get_future().wait();
+  p.store->fail_next(Fault::reply_lost);
+  gate.open.set_value();
+  p.result(run);
+  std::lock_guard lock(p.database->mutex);
+  CHECK(p.database->messages.count("inbox") == 2);
+}
+
 TEST_CASE("what never reached the server and what rolled back goes again") {
   Process p;
   p.workflow<int()>("one", [](Context& ctx) { return ctx.step("a", [] { return 5; }); });

@@ -256,6 +256,7 @@ RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>
   if (!row.queue.empty()) {
     row.status = "ENQUEUED";
     row.owner.clear();
+    row.executor.clear();
     row.attempts = 0;
   }
   if (item.status != FinalStatus::none) {
@@ -282,6 +283,18 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
   auto record = [&](const char* name, std::optional<std::string> output, std::optional<std::string> error = std::nullopt, std::string child = "") {
     database_->steps[{id, op.function_id}] = {op.function_id, name, std::move(output), std::move(error), std::move(child), "portable_json"};
   };
+  auto recorded = database_->steps.find({id, op.function_id});
+  if (recorded != database_->steps.end() && !args.contains("unrecorded")) {
+    const auto& step = recorded->second;
+    return {step.error ? OpState::error : OpState::ok, step.error ? step.error : step.output, step.serialization};
+  }
+  if (op.kind == "send") {
+    auto key = args.value("key", "");
+    if (key.empty() || database_->keys.insert(key).second)
+      database_->messages.emplace(args["destination"].get<std::string>(), args["message"].get<std::string>());
+    if (!args.contains("unrecorded")) record("DBOS.send", std::nullopt);
+    return {OpState::ok, std::nullopt, ""};
+  }
   if (op.kind == "sleep" || op.kind == "marker") {
     auto wake = std::to_string(ms(clock_->now()) + args["ms"].get<std::int64_t>());
     record("DBOS.sleep", wake);
@@ -333,11 +346,13 @@ void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
       bool known = std::find(request.filter->names.begin(), request.filter->names.end(), row.name) != request.filter->names.end();
       if (row.status != "ENQUEUED" || row.queue != queue.queue || !known) continue;
       --left;
+      bool first_run = row.attempts == 0 && row.executor.empty();
       row.status = "PENDING";
       row.owner = request.token;
       row.executor = identity_.executor;
       ++row.attempts;
       reply.claimed.push_back(claimed(id, row));
+      reply.claimed.back().first_run = first_run;
     }
   }
 }

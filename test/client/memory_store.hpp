@@ -60,6 +60,7 @@ struct MemoryDatabase {
   std::set<std::string> locked;                      // ids whose row another transaction holds
   std::set<std::string> poison;                      // a flush with this id fails with an SQLSTATE that no other try passes
   std::multimap<std::string, std::string> messages;  // id → message
+  std::set<std::string> keys;                        // of messages
 
   MemoryRow row(const std::string& id) {
     std::lock_guard lock(mutex);
@@ -89,6 +90,15 @@ struct MemoryDatabase {
     std::lock_guard lock(mutex);
     rows[id].status = "CANCELLED";
     rows[id].owner.clear();
+  }
+  // From the dead letter, as dbos_sys.resume() does it: attempts from 0, the executor stays.
+  void resume(const std::string& id) {
+    std::lock_guard lock(mutex);
+    auto& row = rows[id];
+    row.status = "ENQUEUED";
+    row.queue = "_dbos_internal_queue";
+    row.attempts = 0;
+    row.error.reset();
   }
   void requeue(const std::string& id) {
     std::lock_guard lock(mutex);

@@ -100,7 +100,8 @@ class Context {
   template <class R, class... A>
   Handle<R> enqueue(const Workflow<R(A...)>& workflow, const std::string& queue, StartOptions options, const std::type_identity_t<A>&... arguments);
 
-  // Messages to a workflow of any language. Throws StepFailed (NonExistentWorkflow) when the destination does not exist.
+  // Messages to a workflow of any language. Throws StepFailed (NonExistentWorkflow) when the destination does not exist. From a step body it
+  // is sent at once and not recorded: once for each call, so again with each attempt of the step.
   template <class T>
   void send(const std::string& destination, const T& message, const std::string& topic = {}) {
     send_text(destination, Codec<T>::encode(message, "message"), topic);
@@ -112,6 +113,7 @@ class Context {
     if (!text) return std::nullopt;
     return decode_recorded<T>(*text, "message");
   }
+  // From a step body at once and not recorded, as send().
   template <class T>
   void set_event(const std::string& key, const T& value) {
     set_event_text(key, Codec<T>::encode(value, key));
@@ -122,6 +124,8 @@ class Context {
     if (!text) return std::nullopt;
     return decode_recorded<T>(*text, key);
   }
+  // Once, in order. From a step body at once and not recorded: at least once for each call, since an entry whose reply was lost with the
+  // connection is written again.
   template <class T>
   void write_stream(const std::string& key, const T& value) {
     write_stream_text(key, Codec<T>::encode(value, key));

@@ -202,7 +202,8 @@ void Context::send_text(const std::string& destination, std::string message, con
   check_payload("message", message, run);
   auto args = topic_args(topic).text("destination", destination).text("message", message).text("serialization", "portable_json");
   if (current_body_run() == &run) {
-    auto reply = run.operate_from_body(run.next_function_id - 1, "send", args.boolean("unrecorded", true).str());
+    // Not recorded, so a key tells a message whose reply was lost when it goes again. Time-ordered: messages of one millisecond sort by it.
+    auto reply = run.operate_from_body(run.next_function_id - 1, "send", args.boolean("unrecorded", true).text("key", uuid_v7()).str());
     if (reply.state == OpState::error) throw_step_error(reply.value.value_or("{}"), run);
     return;
   }

@@ -136,7 +136,7 @@ void Run::execute() noexcept {
   } catch (const Stop& stopped) {
     exit_ = Exit{FinalStatus::none, stopped.reason, std::nullopt, std::nullopt};
   } catch (const UndecodableInput& input) {
-    auto status = attempts <= 1 && recorded.empty() ? FinalStatus::error : FinalStatus::dead;
+    auto status = first_run && recorded.empty() ? FinalStatus::error : FinalStatus::dead;
     exit_ = Exit{
         status, StopReason::none, std::nullopt,
         encode_error("UndecodableInput", "workflow " + name + ": " + input.message + " (application version " + engine.identity().version + ")")};

@@ -117,6 +117,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   std::vector<RecordedStep> recorded;
   int next_function_id = 0;
   std::int64_t attempts = 1;
+  bool first_run = true;  // no executor had it before
   std::int64_t deadline_ms = 0;
   bool unchecked = false;  // has waited since its last trip
   // When the trip was sent by which the database last said that the run is ours.

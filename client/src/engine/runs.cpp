@@ -216,6 +216,7 @@ void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   run->serialization = std::move(claimed.serialization);
   run->recorded = std::move(claimed.steps);
   run->attempts = claimed.attempts;
+  run->first_run = claimed.first_run;
   run->deadline_ms = claimed.deadline_ms;
   run->started = true;
   run->started_at = now();

@@ -91,6 +91,15 @@ ClaimedRun read_run_row(const pg::Result& rows, int row) {
 }
 
 constexpr int kClaimNow = 17;
+constexpr int kClaimFirstRun = 18;
+
+void read_rows(const pg::Result& rows, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
+  runs.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) {
+    runs.push_back(read_run_row(rows, row));
+    now_ms = rows.int8(row, kClaimNow);
+  }
+}
 
 }  // namespace
 
@@ -114,18 +123,18 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
 }
 
 void read_claimed(const pg::Result& rows, const std::string& token, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
-  runs.reserve(static_cast<std::size_t>(rows.rows()));
+  read_rows(rows, runs, now_ms);
   for (int row = 0; row < rows.rows(); ++row) {
-    runs.push_back(read_run_row(rows, row));
-    runs.back().token = token;
-    now_ms = rows.int8(row, kClaimNow);
+    auto& run = runs[static_cast<std::size_t>(row)];
+    run.token = token;
+    run.first_run = rows.boolean(row, kClaimFirstRun);
   }
 }
 
 void read_loaded(const pg::Result& rows, const std::vector<RunKey>& keys, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
   std::unordered_map<std::string_view, const std::string*> tokens;
   for (const auto& key : keys) tokens.emplace(key.id, &key.token);
-  read_claimed(rows, {}, runs, now_ms);
+  read_rows(rows, runs, now_ms);
   for (auto& run : runs) {
     auto found = tokens.find(run.id);
     if (found == tokens.end()) throw std::runtime_error("dbos_sys.load() replied a workflow that was not asked for");

@@ -18,10 +18,11 @@ inline constexpr const char* kFlushColumns =
     "f.info OPERATOR(pg_catalog.->>) 'error', f.info OPERATOR(pg_catalog.->>) 'serialization', f.info OPERATOR(pg_catalog.->>) 'id', f.info::text";
 void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& reply);
 
-// claim() and load().
+// claim() and load(); claim() tells also which are first runs.
 inline constexpr const char* kClaimColumns =
     "c.id, c.name, c.class_name, c.queue_name, c.inputs, c.serialization, c.attempts, c.timeout_ms, c.deadline_ms, c.parent_id, c.partition_key, "
     "c.step_ids, c.step_names, c.step_outputs, c.step_errors, c.step_children, c.step_serializations, c.now_ms";
+inline constexpr const char* kClaimOnlyColumns = ", c.first_run";
 // Tokens are not in the rows: one for all (claim), or by id (load).
 void read_claimed(const pg::Result& rows, const std::string& token, std::vector<ClaimedRun>& runs, std::int64_t& now_ms);
 void read_loaded(const pg::Result& rows, const std::vector<RunKey>& keys, std::vector<ClaimedRun>& runs, std::int64_t& now_ms);

@@ -15,7 +15,8 @@ const std::string kFlush =
     std::string("SELECT ") + kFlushColumns +
     " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
     "$23, $24, $25) AS f";
-const std::string kClaim = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
+const std::string kClaim =
+    std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
 constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, $2::pg_catalog.interval, $3, $4, $5) AS h";

@@ -126,6 +126,7 @@ struct ClaimedRun {
   std::optional<std::string> inputs;
   std::string serialization;
   std::int64_t attempts = 0;
+  bool first_run = false;  // claim only: no executor has had it before; attempts begin anew with a resume
   std::int64_t timeout_ms = 0;
   std::int64_t deadline_ms = 0;
   std::string parent_id;

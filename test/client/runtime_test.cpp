@@ -1,0 +1,86 @@
+// The whole client against a server, where its parts alone prove nothing: what the database keeps, what a lost reply does.
+#include <atomic>
+#include <future>
+
+#include "dbos/dbos.hpp"
+#include "store_fixture.hpp"
+
+using namespace dbos;
+using namespace dbos::testing;
+
+namespace {
+
+RuntimeOptions options(const std::string& uri) { return {.application = "shop", .database = uri, .version = "v1", .carriers = 2}; }
+
+std::string column(const std::string& uri, const std::string& id, const std::string& what) {
+  return query(uri, "SELECT " + what +
+                        " FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_output AS o USING (workflow_uuid) WHERE w.workflow_uuid = '" + id +
+                        "'");
+}
+
+void await_dead(const std::string& uri, const std::string& id) {
+  await(uri, "SELECT status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' FROM dbos.workflow_status WHERE workflow_uuid = '" + id + "'");
+}
+
+}  // namespace
+
+TEST_CASE("an undecodable input is an ERROR at the first run; after a recovery it is a dead letter, also resumed too early, until the fix") {
+  auto uri = server().create_system_database("runtime_input");
+  query(uri, "SELECT dbos_sys.start('double', '[\"two\"]', 'first', 'orders'), dbos_sys.start('double', '[\"two\"]', 'later', 'orders')");
+  // A run of an earlier build: claimed, and its process died.
+  query(uri, "UPDATE dbos.workflow_status SET executor_id = 'before', recovery_attempts = 1 WHERE workflow_uuid = 'later'");
+  {
+    Runtime broken(options(uri));
+    broken.workflow("double", [](Context&, int n) { return 2 * n; });
+    broken.queue("orders");
+    broken.launch();
+    await_dead(uri, "later");
+    await(uri, "SELECT status = 'ERROR' FROM dbos.workflow_status WHERE workflow_uuid = 'first'");
+    CHECK(has(column(uri, "first", "o.error"), "argument 1 of 1"));
+    for (int early = 0; early < 2; ++early) {
+      CHECK(broken.resume("later") == 1);
+      await_dead(uri, "later");
+      CHECK(column(uri, "later", "recovery_attempts") == "1");
+      auto error = column(uri, "later", "o.error");
+      CHECK(has(error, "argument 1 of 1"));
+      CHECK(has(error, "int"));
+      CHECK(has(error, "application version v1"));
+    }
+  }
+  Runtime mended(options(uri));
+  mended.workflow("double", [](Context&, const std::string& text) { return text + text; });
+  mended.launch();
+  CHECK(mended.resume("later") == 1);
+  CHECK(mended.handle<std::string>("later").result(10s) == "twotwo");
+}
+
+TEST_CASE("a message from a step body whose reply was lost is there once") {
+  auto uri = server().create_system_database("runtime_send");
+  query(uri, "SELECT dbos_sys.start('nobody', '[]', 'inbox', 'unserved')");
+  Proxy proxy(socket_path());
+  auto given = options(through(proxy, "runtime_send"));
+  given.connections = 1;
+  given.listen = false;
+  // Nothing but the message is on its way when the reply is swallowed.
+  given.poll_interval = 60s;
+  given.lease = 60s;
+  Runtime runtime(given);
+  std::promise<void> entered, open;
+  auto notify = runtime.workflow("notify", [&](Context& ctx) {
+    ctx.step("tell", [&] {
+      entered.set_value();
+      open.get_future().wait();
+      ctx.send("inbox", std::string("hello"));
+    });
+  });
+  runtime.launch();
+  auto handle = notify.start();
+  entered.get_future().wait();
+  proxy.set(Proxy::Mode::swallow_reply);
+  open.set_value();
+  await(uri, "SELECT count(*) = 1 FROM dbos.notifications");
+  while (proxy.cut() == 0) std::this_thread::yield();
+  proxy.set(Proxy::Mode::forward);
+  handle.result(20s);
+  CHECK(query(uri, "SELECT count(*) FROM dbos.notifications") == "1");
+}
