@@ -1,16 +1,17 @@
 -- Upstream's three functions in schema `dbos`: its names, signatures, attributes and observable behaviour, our bodies.
 -- They are ordinary objects of the tables' owner; an SDK's migration may replace or drop them.
 
--- One row per function: `signature` as regprocedure reads it, `ddl` makes it. Makers and checkers both read from here.
-CREATE OR REPLACE FUNCTION dbos_sys.upstream_functions()
-RETURNS TABLE (signature text, result_type text, ddl text)
-LANGUAGE sql
+-- enqueue_workflow as migration 105 makes it, with the inputs in the row itself, or as 113 does, with the inputs in a table of their own.
+CREATE OR REPLACE FUNCTION dbos_sys.upstream_enqueue_ddl(p_version bigint)
+RETURNS text
+LANGUAGE plpgsql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
-AS $functions$
-  VALUES
-  ('dbos.enqueue_workflow(text,text,json[],json,text,text,text,text,bigint,bigint,text,integer,text,text,text,bigint,text)', 'text',
-  $ddl$
+AS $function$
+DECLARE
+  v_old boolean := p_version < 113;
+  v_inputs CONSTANT text := 'json_build_object(''positionalArgs'', positional_args, ''namedArgs'', named_args)';
+  v_ddl text := $ddl$
 CREATE OR REPLACE FUNCTION dbos.enqueue_workflow(
   workflow_name text,
   queue_name text,
@@ -54,27 +55,43 @@ BEGIN
     workflow_uuid, name, class_name, config_name, queue_name, status, delay_until_epoch_ms,
     priority, deduplication_id, queue_partition_key, application_name, application_version,
     workflow_timeout_ms, workflow_deadline_epoch_ms, authenticated_user, authenticated_roles,
-    owner_xid, serialization, recovery_attempts, created_at, updated_at
+    owner_xid, serialization, recovery_attempts, created_at, updated_at@inputs_column@
   ) VALUES (
     v_id, workflow_name, class_name, config_name, queue_name,
     CASE WHEN delay_until_epoch_ms IS NOT NULL THEN 'DELAYED' ELSE 'ENQUEUED' END, delay_until_epoch_ms,
     coalesce(priority, 0), deduplication_id, queue_partition_key, application_name, app_version,
     timeout_ms, deadline_epoch_ms, authenticated_user, authenticated_roles,
-    gen_random_uuid()::text, 'portable_json', 0, v_now, v_now
+    gen_random_uuid()::text, 'portable_json', 0, v_now, v_now@inputs_value@
   ) ON CONFLICT (workflow_uuid) DO UPDATE SET updated_at = excluded.updated_at;
 
-  INSERT INTO dbos.workflow_input (workflow_uuid, inputs, retention_timestamp)
-  VALUES (v_id, json_build_object('positionalArgs', positional_args, 'namedArgs', named_args), v_now)
-  ON CONFLICT (workflow_uuid) DO NOTHING;
-
-  RETURN v_id;
+@inputs_row@  RETURN v_id;
 EXCEPTION WHEN unique_violation THEN
   RAISE EXCEPTION 'DBOS queue duplicated' USING
     ERRCODE = 'unique_violation',
     DETAIL = format('Workflow %s with queue %s and deduplication ID %s already exists', v_id, queue_name, deduplication_id);
 END;
 $body$
-  $ddl$),
+  $ddl$;
+BEGIN
+  v_ddl := replace(v_ddl, '@inputs_column@', CASE WHEN v_old THEN ', inputs' ELSE '' END);
+  v_ddl := replace(v_ddl, '@inputs_value@', CASE WHEN v_old THEN ', ' || v_inputs ELSE '' END);
+  RETURN replace(v_ddl, '@inputs_row@', CASE WHEN v_old THEN '' ELSE
+    '  INSERT INTO dbos.workflow_input (workflow_uuid, inputs, retention_timestamp)' || E'\n'
+    || '  VALUES (v_id, ' || v_inputs || ', v_now)' || E'\n'
+    || '  ON CONFLICT (workflow_uuid) DO NOTHING;' || E'\n\n' END);
+END;
+$function$;
+
+-- One row per function: `signature` as regprocedure reads it, `ddl` makes it. Makers and checkers both read from here.
+CREATE OR REPLACE FUNCTION dbos_sys.upstream_functions()
+RETURNS TABLE (signature text, result_type text, ddl text)
+LANGUAGE sql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $functions$
+  VALUES
+  ('dbos.enqueue_workflow(text,text,json[],json,text,text,text,text,bigint,bigint,text,integer,text,text,text,bigint,text)', 'text',
+   dbos_sys.upstream_enqueue_ddl(113)),
 
   ('dbos.send_message(text,json,text,text)', 'void',
   $ddl$

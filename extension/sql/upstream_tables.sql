@@ -1,13 +1,14 @@
--- The shape of upstream's schema `dbos` at shared version 123, as data. install() makes the tables from it and verify()
+-- The shape of upstream's schema `dbos` at shared version 125, as data. install() makes the tables from it and verify()
 -- compares a live catalog with it, so the two cannot drift apart. Whoever changes a row here changes the version too.
 
--- The shared schema version that this release writes and compares with.
+-- The shared schema version that this release writes and compares with: the highest that a published SDK applies (Python 3.4, Go 1.8;
+-- TypeScript 5.3 stops at 123 and runs on 125 as it is).
 CREATE OR REPLACE FUNCTION dbos_sys.upstream_version()
 RETURNS bigint
 LANGUAGE sql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 123::bigint $$;
+AS $$ SELECT 125::bigint $$;
 
 -- Columns in upstream's order, which an SDK's own history also gives. A default stands as pg_get_expr prints it.
 CREATE OR REPLACE FUNCTION dbos_sys.upstream_columns()
@@ -187,6 +188,8 @@ IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
+    ('application_versions', 'idx_application_versions_owner_timestamp', false, 'USING btree (application_name, version_timestamp DESC)'),
+    ('application_versions', 'idx_application_versions_timestamp', false, 'USING btree (version_timestamp DESC)'),
     ('application_versions', 'uq_application_versions_owner_version', true, 'USING btree (application_name, version_name) WHERE (application_name IS NOT NULL)'),
     ('application_versions', 'uq_application_versions_unclaimed_version', true, 'USING btree (version_name) WHERE (application_name IS NULL)'),
     ('notifications', 'idx_workflow_topic', false, 'USING btree (destination_uuid, topic)'),

@@ -131,6 +131,7 @@ void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
     auto outcome = transact(connection, kInstall, {}, "install").text(0, 0);
     connection.limit_reply(target_.reply_timeout);
     if (outcome == "created") log(LogLevel::info, "DBOS tables created");
+    if (outcome.starts_with("upgraded")) log(LogLevel::info, "DBOS tables " + outcome);
     if (outcome == "newer") log(LogLevel::warning, "the DBOS tables are newer than this release knows: they are used as they are");
   }
   pg::Params params;

@@ -1,0 +1,86 @@
+-- uninstall(): what it takes away, and when it refuses.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set flavour :root /sql/include/flavour.psql
+SET client_min_messages = warning;
+CREATE ROLE regress_uninstall_app;
+CREATE ROLE regress_uninstall_other;
+CREATE DATABASE regress_uninstall TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' OWNER regress_uninstall_app;
+\c regress_uninstall
+SET client_min_messages = warning;
+\i :flavour
+RESET client_min_messages;
+\set ECHO all
+SELECT * FROM dbos_sys.uninstall();
+SELECT dbos_sys.install();
+SELECT dbos.enqueue_workflow('w', 'q', workflow_id => 'kept') IS NOT NULL AS enqueued;
+
+-- It only tells, unless dry_run is false.
+SELECT * FROM dbos_sys.uninstall();
+SELECT * FROM dbos_sys.uninstall(dry_run => NULL);
+\echo :LAST_ERROR_SQLSTATE
+SELECT to_regnamespace('dbos_ops') IS NOT NULL AS still_there;
+
+-- Executors of ours at work keep their tables; those of other SDKs, known by heartbeats, need none.
+SELECT dbos_sys.register_executor('shop', 'e1', 'i1', 'v1') IS NOT NULL AS registered;
+SELECT state FROM dbos_sys.heartbeat('stock', '1 h');
+SELECT * FROM dbos_sys.uninstall(dry_run => true) WHERE item NOT LIKE 'table %';
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+\echo :LAST_ERROR_SQLSTATE
+-- When they have gone, what they left PENDING has to be recovered first.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'e1', application_name = 'shop' WHERE workflow_uuid = 'kept';
+UPDATE dbos_ops.executors SET ended_at = dbos_sys.now_ms(), ended_why = 'lease over' WHERE executor_id = 'e1';
+SELECT * FROM dbos_sys.uninstall(dry_run => true) WHERE item = 'workflows';
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+\echo :LAST_ERROR_SQLSTATE
+UPDATE dbos.workflow_status SET status = 'ENQUEUED', executor_id = NULL, application_name = NULL WHERE workflow_uuid = 'kept';
+
+-- What others put there is not dropped.
+BEGIN;
+CREATE TABLE dbos_ops.mine (a integer);
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+CREATE VIEW public.uses AS SELECT executor_id FROM dbos_ops.executors;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+-- Roles: not everybody who may call the functions.
+BEGIN;
+SELECT dbos_sys.grant_access('regress_uninstall_other');
+SET LOCAL ROLE regress_uninstall_other;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN READ ONLY;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+
+-- The owner removes it, with work enqueued; schema dbos stays, and install() brings it back.
+BEGIN;
+SET LOCAL ROLE regress_uninstall_app;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+RESET ROLE;
+SELECT to_regnamespace('dbos_ops') IS NULL AS gone;
+SELECT count(*) FILTER (WHERE item NOT LIKE 'table dbos\_ops.%') AS differences FROM dbos_sys.verify();
+SELECT workflow_uuid, status FROM dbos.workflow_status;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+SELECT dbos_sys.install();
+SELECT count(*) FROM dbos_sys.verify();
+ROLLBACK;
+
+-- A superuser's tables: the worker's role loses what install() gave it.
+SET client_min_messages = warning;
+DROP SCHEMA dbos, dbos_ops CASCADE;
+RESET client_min_messages;
+SELECT dbos_sys.install(session_user);
+SELECT has_table_privilege('dbos_sys_worker', 'dbos.workflow_status', 'INSERT') AS worker;
+SELECT count(*) FROM dbos_sys.uninstall(dry_run => false);
+SELECT has_schema_privilege('dbos_sys_worker', 'dbos', 'USAGE') AS may_enter, has_table_privilege('dbos_sys_worker', 'dbos.workflow_status', 'INSERT') AS may_write;
+
+\c postgres
+DROP DATABASE regress_uninstall;
+DROP ROLE regress_uninstall_app, regress_uninstall_other;
