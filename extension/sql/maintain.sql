@@ -182,6 +182,7 @@ BEGIN
   RETURN QUERY VALUES ('delayed', dbos_sys.delayed_tick());
   RETURN QUERY VALUES ('deadline', dbos_sys.deadline_tick());
   RETURN QUERY VALUES ('recover', dbos_sys.recover_tick());
+  RETURN QUERY VALUES ('watch', dbos_sys.watch_tick());
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.maintain() IS

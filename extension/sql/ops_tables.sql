@@ -30,5 +30,36 @@ AS $$
       hold_from bigint,
       hold_until bigint,
       server_start timestamptz
+    )'),
+  ('watches', '
+    CREATE TABLE dbos_ops.watches (
+      application_name text PRIMARY KEY,
+      session_name text NOT NULL,
+      grace_ms bigint NOT NULL,
+      accept_unfenced boolean NOT NULL,
+      version_gone text NOT NULL,
+      version_grace_ms bigint NOT NULL,
+      since bigint NOT NULL,
+      seen_at bigint,
+      scanned_at bigint,
+      versions_at bigint,
+      kills bigint NOT NULL,
+      killed_at bigint
+    )'),
+  ('watched_sessions', '
+    CREATE TABLE dbos_ops.watched_sessions (
+      application_name text NOT NULL,
+      session_name text NOT NULL,
+      seen_at bigint NOT NULL,
+      gone_since bigint,
+      hold_until bigint,
+      PRIMARY KEY (application_name, session_name)
+    )'),
+  ('watched_versions', '
+    CREATE TABLE dbos_ops.watched_versions (
+      application_name text NOT NULL,
+      application_version text NOT NULL,
+      gone_since bigint NOT NULL,
+      PRIMARY KEY (application_name, application_version)
     )')
 $$;

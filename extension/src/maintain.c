@@ -72,6 +72,7 @@ static Tick ticks[] = {
 	{.call = "SELECT dbos_sys.delayed_tick()"},
 	{.call = "SELECT dbos_sys.deadline_tick()"},
 	{.call = "SELECT dbos_sys.recover_tick()"},
+	{.call = "SELECT dbos_sys.watch_tick()"},
 };
 
 static int	my_slot = -1;

@@ -1,0 +1,492 @@
+-- Applications on other SDKs: their executors do not register here, but their sessions bear names. watch() says how; watch_tick() notices
+-- when the sessions of an executor are gone and enqueues again what it left PENDING. `dbos_ops.watched_sessions` has a row for each name that
+-- is connected, or was and may have left work behind.
+-- Lock order: the tick's advisory lock, rows of watched_sessions, rows of workflow_status.
+
+-- A session's name as the server keeps it: bytes outside of printable ASCII replaced, cut at 63 bytes.
+CREATE OR REPLACE FUNCTION dbos_sys.kept_name(p_name text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_bytes bytea := convert_to(p_name, 'UTF8');
+  v_hex boolean := current_setting('server_version_num')::integer >= 160000;
+BEGIN
+  IF p_name !~ '[^ -~]' THEN
+    RETURN left(p_name, 63);
+  END IF;
+  RETURN left((
+    SELECT string_agg(CASE WHEN b.byte BETWEEN 32 AND 126 THEN chr(b.byte) WHEN v_hex THEN '\x' || lpad(to_hex(b.byte), 2, '0') ELSE '?' END, '' ORDER BY i.place)
+    FROM generate_series(0, octet_length(v_bytes) - 1) AS i(place), LATERAL (SELECT get_byte(v_bytes, i.place)) AS b(byte)), 63);
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.session_name(p_pattern text, p_executor text, p_version text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- The version first: an executor's id may hold any text.
+  RETURN dbos_sys.kept_name(replace(replace(p_pattern, '{version}', COALESCE(p_version, '')), '{executor}', p_executor));
+END;
+$$;
+
+-- Names of sessions of this database that an executor (of the version, or NULL: of any) may have under a pattern. A name of 63 bytes may have
+-- lost its end: then what is left decides.
+CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_executor text, p_version text)
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_filled text := replace(p_pattern, '{version}', COALESCE(p_version, '{version}'));
+  v_regex text;
+  v_head text;
+BEGIN
+  v_filled := replace(v_filled, '{executor}', COALESCE(p_executor, '{executor}'));
+  v_regex := '^' || replace(replace(regexp_replace(v_filled, '([][().*+?|^$\\])', '\\\1', 'g'), '{executor}', '.+'), '{version}', '.*') || '$';
+  v_regex := regexp_replace(v_regex, '([^\x01-\x7f])', '.+', 'g');
+  v_head := dbos_sys.kept_name(split_part(split_part(v_filled, '{executor}', 1), '{version}', 1));
+  RETURN QUERY
+  SELECT DISTINCT a.application_name FROM pg_stat_activity AS a
+  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND a.backend_type = 'client backend'
+    AND (a.application_name ~ v_regex OR (octet_length(a.application_name) = 63 AND starts_with(a.application_name, v_head)));
+END;
+$$;
+
+-- Whether the executor's PENDING rows were written by an SDK that guards outcomes by the status alone: nothing stops its run once another
+-- executor has the workflow. Such a writer claims without a token, or starts without naming the creator.
+CREATE OR REPLACE FUNCTION dbos_sys.is_unfenced(p_owner_xid text, p_creator_xid text, p_queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN p_owner_xid IS NULL OR (p_creator_xid IS NULL AND p_queue_name IS NULL);
+END;
+$$;
+
+-- PENDING executors of a watched application ('' stands for rows that no application has claimed) that neither registered here nor send
+-- heartbeats, judged. A row of 'dead' may be recovered now.
+CREATE OR REPLACE FUNCTION dbos_sys.judge_watched(p_application text, p_now bigint)
+RETURNS TABLE (executor_id text, application_version text, session_name text, state text, since bigint, pending bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_watch record;
+  v_hold record;
+  v_backoff bigint := dbos_sys.setting_ms('reconnect_backoff', '90s');
+BEGIN
+  SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
+  SELECT COALESCE(max(t.hold_from), 0) AS hold_from, COALESCE(max(t.hold_until), 0) AS hold_until INTO v_hold FROM dbos_ops.ticker AS t;
+  RETURN QUERY
+  WITH held AS MATERIALIZED (
+    SELECT COALESCE(w.executor_id, '') AS executor, w.application_version AS version, count(*) AS runs,
+      bool_or(dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name)) AS unfenced, min(COALESCE(w.started_at_epoch_ms, w.created_at)) AS oldest,
+      dbos_sys.session_name(v_watch.session_name, COALESCE(w.executor_id, ''), w.application_version) AS name
+    FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND COALESCE(w.application_name, '') = p_application
+      AND NOT EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.executor_id = w.executor_id AND e.application_name IN (p_application, ''))
+    GROUP BY 1, 2),
+  judged AS (
+    SELECT h.*, s.gone_since,
+      CASE
+        WHEN h.executor IN ('local', '') THEN 'shared id'
+        WHEN count(*) OVER (PARTITION BY h.name) > 1 THEN 'ambiguous'
+        WHEN h.unfenced AND NOT v_watch.accept_unfenced THEN 'unfenced'
+        WHEN s.session_name IS NULL THEN 'unseen'
+        WHEN s.gone_since IS NULL THEN 'alive'
+        ELSE 'suspect' END AS verdict,
+      -- From when on a suspect is dead. After a server start everybody has the time to come back; so has who lost its sessions to an operator.
+      CASE WHEN s.session_name IS NULL THEN GREATEST(v_watch.since, h.oldest) + v_backoff
+           ELSE GREATEST(s.gone_since + v_watch.grace_ms, s.hold_until) END AS due
+    FROM held AS h LEFT JOIN dbos_ops.watched_sessions AS s ON s.application_name = p_application AND s.session_name = h.name)
+  SELECT j.executor, j.version, j.name,
+    CASE WHEN (j.verdict = 'suspect' OR (j.verdict = 'unseen' AND v_watch.seen_at IS NOT NULL)) AND p_now >= j.due
+           AND (p_now >= v_hold.hold_until OR j.gone_since > v_hold.hold_from)
+         THEN 'dead' ELSE j.verdict END,
+    COALESCE(j.gone_since, j.oldest), j.runs
+  FROM judged AS j;
+END;
+$$;
+
+-- Sessions of this database that an operator ended, or the server by a timeout: their executor lives, and comes back after its back-off.
+CREATE OR REPLACE FUNCTION dbos_sys.sessions_killed()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT d.sessions_killed + d.sessions_fatal FROM pg_stat_database AS d WHERE d.datname = current_database());
+END;
+$$;
+
+-- What sessions of the application are connected now, against what was noted.
+CREATE OR REPLACE FUNCTION dbos_sys.note_sessions(p_application text, p_now bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_watch record;
+  v_here text[];
+  v_hold_from bigint := COALESCE((SELECT t.hold_from FROM dbos_ops.ticker AS t), 0);
+  v_backoff bigint := dbos_sys.setting_ms('reconnect_backoff', '90s');
+  v_kills bigint := dbos_sys.sessions_killed();
+BEGIN
+  SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
+  v_here := ARRAY(SELECT l.name FROM dbos_sys.sessions_like(v_watch.session_name, NULL, NULL) AS l(name));
+  IF v_kills <> v_watch.kills OR (v_here <> '{}' AND COALESCE(v_watch.seen_at, 0) < p_now - 60000) THEN
+    UPDATE dbos_ops.watches AS w
+    SET kills = v_kills, killed_at = CASE WHEN v_kills <> w.kills THEN p_now ELSE w.killed_at END,
+      seen_at = CASE WHEN v_here <> '{}' THEN p_now ELSE w.seen_at END
+    WHERE w.application_name = p_application
+    RETURNING w.* INTO v_watch;
+  END IF;
+  INSERT INTO dbos_ops.watched_sessions AS s (application_name, session_name, seen_at)
+  SELECT p_application, h.name, p_now FROM unnest(v_here) AS h(name)
+  WHERE NOT EXISTS (
+    SELECT FROM dbos_ops.watched_sessions AS k
+    WHERE k.application_name = p_application AND k.session_name = h.name AND k.gone_since IS NULL AND k.seen_at > GREATEST(v_hold_from, p_now - 60000))
+  ON CONFLICT (application_name, session_name) DO UPDATE SET seen_at = EXCLUDED.seen_at, gone_since = NULL, hold_until = NULL;
+  UPDATE dbos_ops.watched_sessions AS s
+  SET gone_since = p_now, hold_until = CASE WHEN v_watch.killed_at > p_now - v_backoff THEN v_watch.killed_at + v_backoff END
+  WHERE s.application_name = p_application AND s.gone_since IS NULL AND s.session_name <> ALL (v_here);
+END;
+$$;
+
+-- Recovers the dead executors of one watched application; returns how many workflows.
+CREATE OR REPLACE FUNCTION dbos_sys.recover_watched(p_application text, p_now bigint)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_rows integer := 0;
+  v_dead record;
+BEGIN
+  FOR v_dead IN SELECT j.executor_id, j.application_version FROM dbos_sys.judge_watched(p_application, p_now) AS j WHERE j.state = 'dead' LOOP
+    v_rows := v_rows + dbos_sys.requeue(ARRAY(
+      SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+      WHERE w.status = 'PENDING' AND w.executor_id = v_dead.executor_id AND w.application_version IS NOT DISTINCT FROM v_dead.application_version
+        AND COALESCE(w.application_name, '') = p_application
+      LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED), false);
+  END LOOP;
+  -- What is gone for good and left nothing behind need not be looked at again.
+  DELETE FROM dbos_ops.watched_sessions AS s
+  WHERE s.application_name = p_application AND s.gone_since < p_now - 600000
+    AND s.session_name NOT IN (SELECT j.session_name FROM dbos_sys.judge_watched(p_application, p_now) AS j);
+  UPDATE dbos_ops.watches AS w SET scanned_at = p_now WHERE w.application_name = p_application;
+  RETURN v_rows;
+END;
+$$;
+
+-- Versions with unfinished work that no executor runs: no session of that version, no registered executor or heartbeat of it.
+CREATE OR REPLACE FUNCTION dbos_sys.versions_gone(p_application text, p_now bigint)
+RETURNS TABLE (application_version text, pending bigint, waiting bigint, unstarted bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_pattern text := (SELECT w.session_name FROM dbos_ops.watches AS w WHERE w.application_name = p_application);
+  v_versioned boolean := v_pattern LIKE '%{version}%';
+BEGIN
+  RETURN QUERY
+  SELECT w.application_version, count(*) FILTER (WHERE w.status = 'PENDING'), count(*) FILTER (WHERE w.status <> 'PENDING'),
+    count(*) FILTER (WHERE w.status <> 'PENDING' AND w.recovery_attempts = 0)
+  FROM dbos.workflow_status AS w
+  WHERE w.status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND COALESCE(w.application_name, '') = p_application AND w.application_version IS NOT NULL
+  GROUP BY w.application_version
+  HAVING NOT EXISTS (
+      SELECT FROM dbos_ops.executors AS e
+      WHERE e.application_name IN (p_application, '') AND COALESCE(e.application_version, w.application_version) = w.application_version
+        AND e.ended_at IS NULL AND e.last_seen + e.lease_ms > p_now)
+    AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, NULL, CASE WHEN v_versioned THEN w.application_version END));
+END;
+$$;
+
+-- Moves what waits for a version that is gone to the latest one, where the watch says so; up to 1000 workflows.
+CREATE OR REPLACE FUNCTION dbos_sys.upgrade_gone(p_application text, p_now bigint)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET dbos_sys.quiet = on
+AS $$
+DECLARE
+  v_watch record;
+  v_latest text;
+  v_gone text[];
+  v_rows integer;
+BEGIN
+  SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
+  SELECT v.version_name INTO v_latest FROM dbos.application_versions AS v
+  WHERE COALESCE(v.application_name, '') = p_application ORDER BY v.version_timestamp DESC, v.created_at DESC LIMIT 1;
+  v_gone := ARRAY(SELECT g.application_version FROM dbos_sys.versions_gone(p_application, p_now) AS g WHERE g.application_version <> v_latest);
+  DELETE FROM dbos_ops.watched_versions AS v WHERE v.application_name = p_application AND v.application_version <> ALL (v_gone);
+  INSERT INTO dbos_ops.watched_versions (application_name, application_version, gone_since)
+  SELECT p_application, g.version, p_now FROM unnest(v_gone) AS g(version) ON CONFLICT DO NOTHING;
+  IF v_watch.version_gone = 'wait' THEN
+    RETURN 0;
+  END IF;
+  UPDATE dbos.workflow_status AS u SET application_version = v_latest, updated_at = p_now
+  WHERE u.workflow_uuid IN (
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+    JOIN dbos_ops.watched_versions AS v ON v.application_name = p_application AND v.application_version = w.application_version
+      AND v.gone_since + v_watch.version_grace_ms <= p_now
+    WHERE w.status IN ('ENQUEUED', 'DELAYED') AND COALESCE(w.application_name, '') = p_application
+      AND (v_watch.version_gone = 'upgrade'
+        OR (w.recovery_attempts = 0 AND NOT EXISTS (SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = w.workflow_uuid)))
+    LIMIT 1000 FOR NO KEY UPDATE OF w SKIP LOCKED);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  IF v_rows > 0 THEN
+    PERFORM dbos_sys.wake(true, false);
+  END IF;
+  RETURN v_rows;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.watch_tick()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_hold_until bigint;
+  v_watch record;
+  v_rows integer := 0;
+BEGIN
+  IF NOT EXISTS (SELECT FROM dbos_ops.watches) THEN
+    RETURN 0;
+  END IF;
+  PERFORM dbos_sys.check_isolation();
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.watch_tick', 0)) THEN
+    RETURN 0;
+  END IF;
+  PERFORM pg_stat_clear_snapshot();
+  v_hold_until := COALESCE((SELECT t.hold_until FROM dbos_ops.ticker AS t), 0);
+  FOR v_watch IN SELECT w.application_name, w.scanned_at, w.version_gone, w.versions_at FROM dbos_ops.watches AS w ORDER BY w.application_name LOOP
+    PERFORM dbos_sys.note_sessions(v_watch.application_name, v_now);
+    -- PENDING rows are read when somebody is missing, and now and then for those that were never seen.
+    IF COALESCE(v_watch.scanned_at, 0) < v_now - 10000
+      OR EXISTS (SELECT FROM dbos_ops.watched_sessions AS s WHERE s.application_name = v_watch.application_name AND s.gone_since IS NOT NULL) THEN
+      v_rows := v_rows + dbos_sys.recover_watched(v_watch.application_name, v_now);
+    END IF;
+    IF COALESCE(v_watch.versions_at, 0) < v_now - 5000 AND v_now >= v_hold_until THEN
+      v_rows := v_rows + dbos_sys.upgrade_gone(v_watch.application_name, v_now);
+      UPDATE dbos_ops.watches AS w SET versions_at = v_now WHERE w.application_name = v_watch.application_name;
+    END IF;
+  END LOOP;
+  RETURN v_rows;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.watch_tick() IS
+'Enqueues again what dead executors of watched applications have PENDING, and moves the work of versions that nobody runs where watch() says so;
+returns how many workflows. See watch().';
+
+-- Refusals of watch() that its arguments alone explain.
+CREATE OR REPLACE FUNCTION dbos_sys.check_watch(p_session_name text, p_grace bigint, p_version_gone text, p_version_grace bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_rest text := replace(replace(p_session_name, '{executor}', ''), '{version}', '');
+  v_example CONSTANT text := 'As ''dbos_transact_{executor}_{version}'', the name that the TypeScript SDK gives its sessions.';
+BEGIN
+  PERFORM dbos_sys.check_text('session name', p_session_name);
+  IF p_session_name NOT LIKE '%{executor}%' THEN
+    PERFORM dbos_sys.fail('WF001', format('session name %s does not tell executors apart: it has no {executor}', dbos_sys.shown(p_session_name)), NULL, v_example);
+  ELSIF v_rest ~ '[{}]' OR length(p_session_name) - length(replace(p_session_name, '{executor}', '')) > 10 THEN
+    PERFORM dbos_sys.fail('WF001', format('session name %s has braces that stand for nothing', dbos_sys.shown(p_session_name)),
+      'There are {executor}, once, and {version}.', v_example);
+  ELSIF length(v_rest) < 3 OR v_rest ~ '[^ -~]' THEN
+    PERFORM dbos_sys.fail('WF001', format('session name %s would match other sessions too', dbos_sys.shown(p_session_name)),
+      'Besides {executor} and {version} it needs three printable ASCII characters.', v_example);
+  ELSIF p_grace NOT BETWEEN 1000 AND 86400000 THEN
+    PERFORM dbos_sys.fail('WF001', format('grace is %s ms', p_grace), 'Allowed: 1 s to 1 day. Every pool loses a connection now and then.');
+  ELSIF p_version_gone IS NULL OR p_version_gone NOT IN ('wait', 'upgrade', 'upgrade_unstarted') THEN
+    PERFORM dbos_sys.fail('WF001', format('version_gone is %s', dbos_sys.shown(p_version_gone)), 'Allowed: wait, upgrade, upgrade_unstarted.');
+  ELSIF p_version_grace NOT BETWEEN 1000 AND 2592000000 THEN
+    PERFORM dbos_sys.fail('WF001', format('version_grace is %s ms', p_version_grace), 'Allowed: 1 s to 30 days.');
+  END IF;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.check_application(p_application text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_known text[];
+BEGIN
+  IF p_application = '' THEN
+    RETURN;
+  END IF;
+  v_known := ARRAY(
+    SELECT v.application_name FROM dbos.application_versions AS v WHERE v.application_name IS NOT NULL
+    UNION SELECT e.application_name FROM dbos_ops.executors AS e WHERE e.application_name <> ''
+    UNION SELECT q.application_name FROM dbos.queues AS q WHERE q.application_name IS NOT NULL ORDER BY 1);
+  IF p_application <> ALL (v_known) THEN
+    PERFORM dbos_sys.fail('WF033', format('no application %s is known here', dbos_sys.shown(p_application)),
+      CASE WHEN v_known = '{}' THEN 'None has registered a version yet.' ELSE format('Known: %s.', left(array_to_string(v_known, ', '), 300)) END,
+      'Start it once, or give its name as its configuration has it; NULL stands for workflows that bear no application''s name.');
+  END IF;
+END;
+$$;
+
+-- Refusals that come from what is connected and what is recorded.
+CREATE OR REPLACE FUNCTION dbos_sys.check_watchable(p_application text, p_session_name text, p_accept_unfenced boolean, p_force boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_versions text[] := ARRAY(SELECT v.version_name FROM dbos.application_versions AS v WHERE COALESCE(v.application_name, '') = p_application);
+  v_shared text;
+  v_unfenced text;
+BEGIN
+  SELECT a.application_name INTO v_shared FROM pg_stat_activity AS a
+  WHERE a.application_name IN (SELECT dbos_sys.session_name(p_session_name, 'local', v.version) FROM unnest(v_versions) AS v(version));
+  IF v_shared IS NOT NULL OR EXISTS (
+    SELECT FROM dbos.workflow_status AS w WHERE w.status = 'PENDING' AND w.executor_id = 'local' AND COALESCE(w.application_name, '') = p_application) THEN
+    PERFORM dbos_sys.fail('WF023', format('executor id "local" of application %s may be any number of processes', dbos_sys.shown(p_application)),
+      'It is what an SDK takes when nobody gives an id; while one process of the name lives, the death of another cannot be seen.',
+      'Set DBOS__VMID to a name of its own for each process (pod name, unit instance, host and number: docs/adopt.md), restart, and finish or '
+      'recover() what is PENDING under "local".');
+  END IF;
+  SELECT w.workflow_uuid INTO v_unfenced
+  FROM (SELECT r.* FROM dbos.workflow_status AS r ORDER BY r.created_at DESC LIMIT 5000) AS w
+  WHERE COALESCE(w.application_name, '') = p_application AND w.executor_id IS NOT NULL
+    AND ((w.status = 'PENDING' AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name))
+      OR (w.status IN ('SUCCESS', 'ERROR') AND w.owner_xid IS NOT NULL)) LIMIT 1;
+  IF v_unfenced IS NOT NULL AND NOT p_accept_unfenced THEN
+    PERFORM dbos_sys.fail('WF024', format('application %s runs an SDK without owner fencing', dbos_sys.shown(p_application)),
+      format('Workflow %s shows it. When such an executor is taken for dead and lives, both run the workflow, and the later outcome counts.', dbos_sys.shown(v_unfenced)),
+      'Update the SDK (docs/interop.md names the versions), or accept that: accept_unfenced => true.');
+  END IF;
+  IF NOT p_force AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(p_session_name, NULL, NULL)) THEN
+    PERFORM dbos_sys.fail('WF022', format('no session of this database is named like %s', dbos_sys.shown(p_session_name)),
+      format('Connected: %s.', COALESCE((
+        SELECT left(string_agg(DISTINCT quote_literal(a.application_name), ', '), 300) FROM pg_stat_activity AS a
+        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()), 'nobody')),
+      'Start the application, or give session_name as its sessions are named (docs/adopt.md), or let executors call dbos_sys.heartbeat(); '
+      'force => true sets the watch all the same.');
+  END IF;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.watched(application text DEFAULT NULL)
+RETURNS TABLE (
+  application_name text, executor_id text, application_version text, session_name text, state text, since bigint, pending bigint, advice text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT a.application_name, j.executor_id, j.application_version, j.session_name, j.state, j.since, j.pending,
+    CASE j.state
+      WHEN 'shared id' THEN 'set DBOS__VMID for each process'
+      WHEN 'ambiguous' THEN 'sessions of two executors have one name: shorten the ids or let them call dbos_sys.heartbeat()'
+      WHEN 'unfenced' THEN 'update the SDK, or watch(…, accept_unfenced => true)'
+      WHEN 'unseen' THEN 'no session of that name was seen: when the process is dead, SELECT dbos_sys.recover(ARRAY[''' || j.executor_id || '''])' END
+  FROM dbos_ops.watches AS a, LATERAL dbos_sys.judge_watched(a.application_name, dbos_sys.now_ms()) AS j
+  WHERE application IS NULL OR a.application_name = application
+  UNION ALL
+  SELECT s.application_name, NULL, NULL, s.session_name, CASE WHEN s.gone_since IS NULL THEN 'alive' ELSE 'gone' END, COALESCE(s.gone_since, s.seen_at), 0, NULL
+  FROM dbos_ops.watched_sessions AS s
+  WHERE (application IS NULL OR s.application_name = application)
+    AND NOT EXISTS (SELECT FROM dbos_sys.judge_watched(s.application_name, dbos_sys.now_ms()) AS j WHERE j.session_name = s.session_name)
+  ORDER BY 1, 4;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.watched(text) IS
+'Executors of watched applications that hold PENDING workflows, and session names without any. state: alive; suspect (its sessions are gone, the
+grace runs); dead (recovered with the next tick); gone (nothing was left); and those that are never recovered by themselves: unseen (no session of
+that name since watch(); recovered after dbos_sys.reconnect_backoff once another executor of the application has been seen), shared id, ambiguous,
+unfenced, each with advice. since: ms. Executors that registered or send heartbeats are in executors().';
+
+CREATE OR REPLACE FUNCTION dbos_sys.watched_versions(application text DEFAULT NULL)
+RETURNS TABLE (application_name text, application_version text, gone_since bigint, pending bigint, waiting bigint, unstarted bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT a.application_name, g.application_version, v.gone_since, g.pending, g.waiting, g.unstarted
+  FROM dbos_ops.watches AS a
+  CROSS JOIN LATERAL dbos_sys.versions_gone(a.application_name, dbos_sys.now_ms()) AS g
+  LEFT JOIN dbos_ops.watched_versions AS v ON v.application_name = a.application_name AND v.application_version = g.application_version
+  WHERE application IS NULL OR a.application_name = application
+  ORDER BY 1, 2;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.watched_versions(text) IS
+'Versions of watched applications with unfinished workflows and no executor: what is PENDING, what waits (enqueued or delayed), and what of that was
+never started. gone_since (ms) is NULL for the latest version, whose work nobody else may take.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.watch(
+  application text, grace interval DEFAULT '5 s', session_name text DEFAULT 'dbos_transact_{executor}_{version}', accept_unfenced boolean DEFAULT false,
+  version_gone text DEFAULT 'wait', version_grace interval DEFAULT '60 s', force boolean DEFAULT false)
+RETURNS TABLE (executor_id text, application_version text, name text, state text, pending bigint, advice text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_application text := COALESCE(watch.application, '');
+  v_now bigint := dbos_sys.now_ms();
+  v_grace bigint := dbos_sys.interval_ms('grace', watch.grace);
+  v_version_grace bigint := dbos_sys.interval_ms('version_grace', watch.version_grace);
+BEGIN
+  IF watch.application IS NOT NULL THEN
+    PERFORM dbos_sys.check_text('application', watch.application);
+  END IF;
+  PERFORM dbos_sys.check_watch(watch.session_name, v_grace, watch.version_gone, v_version_grace);
+  PERFORM dbos_sys.check_application(v_application);
+  PERFORM dbos_sys.check_watchable(v_application, watch.session_name, COALESCE(watch.accept_unfenced, false), COALESCE(watch.force, false));
+  INSERT INTO dbos_ops.watches AS w (application_name, session_name, grace_ms, accept_unfenced, version_gone, version_grace_ms, since, kills)
+  VALUES (v_application, watch.session_name, v_grace, COALESCE(watch.accept_unfenced, false), watch.version_gone, v_version_grace, v_now, dbos_sys.sessions_killed())
+  ON CONFLICT (application_name) DO UPDATE
+  SET session_name = EXCLUDED.session_name, grace_ms = EXCLUDED.grace_ms, accept_unfenced = EXCLUDED.accept_unfenced, version_gone = EXCLUDED.version_gone,
+    version_grace_ms = EXCLUDED.version_grace_ms, scanned_at = NULL, versions_at = NULL,
+    since = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.since ELSE EXCLUDED.since END,
+    seen_at = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.seen_at END;
+  DELETE FROM dbos_ops.watched_sessions AS s
+  WHERE s.application_name = v_application AND s.session_name NOT IN (SELECT dbos_sys.sessions_like(watch.session_name, NULL, NULL));
+  PERFORM dbos_sys.note_sessions(v_application, v_now);
+  RETURN QUERY SELECT s.executor_id, s.application_version, s.session_name, s.state, s.pending, s.advice FROM dbos_sys.watched(v_application) AS s;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.watch(text, interval, text, boolean, text, interval, boolean) IS
+'Watches the executors of an application on any SDK (NULL: workflows that bear no application''s name). An executor is known by its sessions:
+session_name says how they are named ({executor}, {version}; compared as the server cuts names, at 63 bytes). When none of its sessions has been
+there for grace (1 s to 1 day), its PENDING workflows are enqueued again, and a live executor of the application and version takes them. After a
+server start, and where sessions were ended by an operator or a timeout of the server, it has dbos_sys.reconnect_backoff to come back. An executor
+that is cut off for longer loses its work, and its writes are refused. accept_unfenced: the SDK does not refuse them (before schema 123, Java).
+version_gone: what becomes of the work of a version without an executor for version_grace: wait (it is listed by watched_versions()), upgrade (what
+waits moves to the latest version), upgrade_unstarted (only what never began). Calling it again changes the settings. Errors: WF001, WF022 (nothing
+is named so now; force), WF023 (executor id local), WF024 (unfenced), WF033 (unknown application).';
+
+CREATE OR REPLACE FUNCTION dbos_sys.unwatch(application text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_application text := COALESCE(unwatch.application, '');
+  v_rows integer;
+BEGIN
+  DELETE FROM dbos_ops.watched_sessions WHERE application_name = v_application;
+  DELETE FROM dbos_ops.watched_versions WHERE application_name = v_application;
+  DELETE FROM dbos_ops.watches WHERE application_name = v_application;
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  RETURN v_rows = 1;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.unwatch(text) IS 'Ends a watch() and forgets what it noted; workflows stay as they are. False: there was none.';

@@ -1,0 +1,181 @@
+-- Applications on other SDKs: executors known by the names of their sessions, recovered when these are gone; versions that nobody runs.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+SET client_min_messages = error;
+CREATE FUNCTION pg_temp.at(s numeric) RETURNS text LANGUAGE sql AS $$ SELECT set_config('dbos_sys.fake_now', (1800000000000 + s * 1000)::bigint::text, false) $$;
+-- Rows as an SDK of schema 123 writes them, and (old) as one before it.
+CREATE FUNCTION pg_temp.pending(p_id text, p_executor text, p_version text DEFAULT 'v1', p_application text DEFAULT 'shop', p_old boolean DEFAULT false)
+RETURNS void LANGUAGE sql AS $$
+  INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_version, application_name, queue_name, created_at, updated_at,
+    recovery_attempts, owner_xid, creator_xid)
+  VALUES (p_id, 'PENDING', 'checkout', p_executor, p_version, p_application, NULL, dbos_sys.now_ms(), dbos_sys.now_ms(), 1, 't-' || p_id,
+    CASE WHEN NOT p_old THEN 't-' || p_id END)
+$$;
+CREATE FUNCTION pg_temp.version(p_version text, p_application text DEFAULT 'shop') RETURNS void LANGUAGE sql AS $$
+  INSERT INTO dbos.application_versions (version_id, version_name, version_timestamp, created_at, application_name)
+  VALUES ('id ' || p_version, p_version, dbos_sys.now_ms(), dbos_sys.now_ms(), p_application)
+$$;
+CREATE VIEW pg_temp.rows AS SELECT workflow_uuid AS id, status, executor_id AS executor, application_version AS version, queue_name AS queue, owner_xid AS owner,
+  recovery_attempts AS n FROM dbos.workflow_status ORDER BY workflow_uuid;
+\set ECHO all
+
+SELECT pg_temp.at(0) AS t \gset
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold FROM dbos_ops.ticker;
+SELECT pg_temp.at(100) AS t \gset
+
+-- Bad input.
+SELECT dbos_sys.watch('shop');
+SELECT pg_temp.version('v1');
+SELECT dbos_sys.watch('shopp');
+SELECT dbos_sys.watch('');
+SELECT dbos_sys.watch('shop', grace => '0');
+SELECT dbos_sys.watch('shop', grace => NULL);
+SELECT dbos_sys.watch('shop', grace => '-1 s');
+SELECT dbos_sys.watch('shop', session_name => '%');
+SELECT dbos_sys.watch('shop', session_name => '{executor}');
+SELECT dbos_sys.watch('shop', session_name => 'shop {version}');
+SELECT dbos_sys.watch('shop', session_name => 'shop {executor} {host}');
+SELECT dbos_sys.watch('shop', session_name => NULL);
+SELECT dbos_sys.watch('shop', version_gone => 'delete');
+SELECT dbos_sys.watch('shop', version_gone => NULL);
+SELECT dbos_sys.watch('shop', version_grace => '0');
+SET application_name = 'somebody';
+SELECT dbos_sys.watch('shop', session_name => 'nobody-{executor}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT count(*) FROM dbos_ops.watches;
+-- An id that every process has by default tells nobody apart.
+SELECT pg_temp.pending('w-local', 'local');
+SET application_name = 'dbos_transact_one_v1';
+SELECT dbos_sys.watch('shop');
+DELETE FROM dbos.workflow_status;
+SET application_name = 'dbos_transact_local_v1';
+SELECT dbos_sys.watch('shop');
+\echo :LAST_ERROR_SQLSTATE
+-- Without fencing both would run.
+SET application_name = 'dbos_transact_one_v1';
+SELECT pg_temp.pending('w-old', 'one', p_old => true);
+SELECT dbos_sys.watch('shop');
+\echo :LAST_ERROR_SQLSTATE
+SELECT state, pending FROM dbos_sys.watch('shop', accept_unfenced => true);
+-- The setting is looked at with each judgement.
+UPDATE dbos_ops.watches SET accept_unfenced = false;
+SELECT executor_id, state, advice FROM dbos_sys.watched();
+DELETE FROM dbos.workflow_status;
+
+-- An executor that is there keeps its work.
+SELECT pg_temp.pending('w1', 'one'), pg_temp.pending('w2', 'one');
+SELECT executor_id, application_version, name, state, pending FROM dbos_sys.watch('shop');
+SELECT pg_temp.at(160), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
+SELECT pg_temp.at(161), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop');
+-- Its sessions are gone: after the grace, and not before, its work is enqueued for another.
+SET application_name = 'dbos_transact_two_v1';
+SELECT pg_temp.at(300), dbos_sys.recover_tick() AS tick; -- a gap in the ticks: nobody is judged before hold_until
+SELECT hold_until - 1800000000000 AS hold FROM dbos_ops.ticker;
+SELECT dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop');
+SELECT pg_temp.at(404.999), dbos_sys.watch_tick();
+SELECT executor_id, session_name, state, pending FROM dbos_sys.watched('shop');
+SELECT pg_temp.at(405), dbos_sys.watch_tick();
+TABLE pg_temp.rows;
+-- The same without a gap: the grace alone.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'two', owner_xid = 'new', creator_xid = 'c', queue_name = NULL;
+UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
+SELECT pg_temp.at(500), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SET application_name = 'dbos_transact_three_v1';
+SELECT pg_temp.at(501), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT pg_temp.at(505.999), dbos_sys.watch_tick();
+-- Back in time: alive again, and the grace begins anew.
+SET application_name = 'dbos_transact_two_v1';
+SELECT pg_temp.at(505.999), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SET application_name = 'dbos_transact_three_v1';
+SELECT pg_temp.at(506), dbos_sys.watch_tick(), pg_temp.at(510.999), dbos_sys.watch_tick();
+SELECT pg_temp.at(511), dbos_sys.watch_tick();
+TABLE pg_temp.rows;
+
+-- Sessions that an operator ended come back after the SDK's back-off: the grace is longer then.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'three', owner_xid = 'new', queue_name = NULL;
+SELECT dbos_sys.watch_tick();
+UPDATE dbos_ops.watches SET kills = kills - 1;
+SET application_name = 'dbos_transact_four_v1';
+SELECT pg_temp.at(512), dbos_sys.watch_tick(), pg_temp.at(518), dbos_sys.watch_tick(), pg_temp.at(601.999), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT pg_temp.at(602), dbos_sys.watch_tick();
+
+-- An executor that was never seen: not before the back-off, for it may be about to connect.
+SELECT pg_temp.pending('w3', 'five');
+SELECT dbos_sys.watch_tick();
+SELECT executor_id, state, advice FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT pg_temp.at(691), dbos_sys.watch_tick();
+SELECT pg_temp.at(703), dbos_sys.watch_tick();
+
+-- Names are compared as the server cuts them; two that are one then are left alone, as is an id of another version.
+SELECT pg_temp.pending('w4', repeat('x', 60) || '1'), pg_temp.pending('w5', repeat('x', 60) || '2'), pg_temp.pending('w6', 'a_b', 'c'), pg_temp.pending('w7', 'a', 'b_c');
+SELECT dbos_sys.session_name('dbos_transact_{executor}_{version}', repeat('x', 60), 'v1');
+SET application_name = 'dbos_transact_bär_v1';
+SELECT dbos_sys.session_name('dbos_transact_{executor}_{version}', 'bär', 'v1') = current_setting('application_name');
+SET application_name = 'dbos_transact_four_v1';
+SELECT pg_temp.at(1000), dbos_sys.watch_tick();
+SELECT left(executor_id, 8) AS executor, state, advice FROM dbos_sys.watched('shop') WHERE pending > 0 ORDER BY 1;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid >= 'w4';
+-- A single long id is no matter.
+SELECT pg_temp.pending('w8', repeat('y', 60));
+SET application_name = 'dbos_transact_yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy_v1';
+SELECT pg_temp.at(1001), dbos_sys.watch_tick();
+SELECT left(executor_id, 8) AS executor, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SET application_name = 'dbos_transact_four_v1';
+SELECT pg_temp.at(1002), dbos_sys.watch_tick(), pg_temp.at(1007), dbos_sys.watch_tick();
+
+-- Who registered or sends heartbeats is judged by that.
+SELECT state FROM dbos_sys.heartbeat('six', '15 s', 'shop');
+SELECT pg_temp.pending('w9', 'six'), pg_temp.pending('w10', 'one', p_application => 'other');
+SELECT pg_temp.at(2000), dbos_sys.watch_tick();
+SELECT count(*) FROM dbos_sys.watched() WHERE pending > 0;
+DELETE FROM dbos.workflow_status;
+DELETE FROM dbos_ops.executors;
+
+-- A version that nobody runs: listed, and left alone by default.
+SELECT pg_temp.at(2001), pg_temp.version('v2');
+SET application_name = 'dbos_transact_four_v2';
+SELECT dbos_sys.watch_tick();
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_version, application_name, queue_name, created_at, recovery_attempts)
+SELECT 'q-' || n, CASE n WHEN 3 THEN 'DELAYED' ELSE 'ENQUEUED' END, 'checkout', 'v1', 'shop', 'orders', 1, CASE n WHEN 1 THEN 1 ELSE 0 END FROM generate_series(1, 4) AS n;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name) VALUES ('q-2', 0, 'charge');
+SELECT * FROM dbos_sys.watched_versions();
+SELECT pg_temp.at(2010), dbos_sys.watch_tick(), pg_temp.at(2200), dbos_sys.watch_tick();
+SELECT application_version, gone_since - 1800000000000 AS gone, waiting, unstarted FROM dbos_sys.watched_versions('shop');
+-- What never began may move, after the grace.
+SELECT count(*) FROM dbos_sys.watch('shop', version_gone => 'upgrade_unstarted', version_grace => '200 s');
+SELECT pg_temp.at(2205), dbos_sys.watch_tick();
+SELECT pg_temp.at(2211), dbos_sys.watch_tick();
+SELECT id, status, version FROM pg_temp.rows;
+-- Or all of it.
+SELECT count(*) FROM dbos_sys.watch('shop', version_gone => 'upgrade');
+SELECT pg_temp.at(2220), dbos_sys.watch_tick();
+SELECT id, status, version FROM pg_temp.rows;
+SELECT * FROM dbos_sys.watched_versions();
+-- The latest version's work waits for it, whoever runs.
+SELECT pg_temp.at(2300), pg_temp.version('v3');
+SET application_name = 'dbos_transact_four_v1';
+UPDATE dbos.workflow_status SET application_version = 'v3';
+SELECT dbos_sys.watch_tick(), pg_temp.at(9000), dbos_sys.watch_tick();
+SELECT application_version, gone_since, waiting FROM dbos_sys.watched_versions();
+-- An executor of the version that sends heartbeats keeps it.
+UPDATE dbos.workflow_status SET application_version = 'v2';
+SELECT state FROM dbos_sys.heartbeat('seven', '1 day', 'shop', NULL, 'v2');
+SELECT pg_temp.at(9010), dbos_sys.watch_tick(), pg_temp.at(9100), dbos_sys.watch_tick();
+SELECT DISTINCT version FROM pg_temp.rows;
+
+SELECT dbos_sys.unwatch('shop'), dbos_sys.unwatch('shop');
+SELECT (SELECT count(*) FROM dbos_ops.watches), (SELECT count(*) FROM dbos_ops.watched_sessions), (SELECT count(*) FROM dbos_ops.watched_versions);
+-- NULL stands for workflows that bear no application's name.
+DELETE FROM dbos.workflow_status;
+SELECT pg_temp.pending('w11', 'one', p_application => NULL);
+SELECT executor_id, state, pending FROM dbos_sys.watch(NULL, session_name => 'dbos_transact_{executor}_v1');
