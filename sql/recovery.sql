@@ -24,6 +24,11 @@ SELECT workflow_uuid AS id, status, queue_name, owner_xid AS owner, recovery_att
 SELECT * FROM pg_temp.trip('[{"id": "new", "new": true}]');
 \echo :LAST_ERROR_SQLSTATE
 SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
+-- A process that registers once more, as after a lost reply, keeps what it runs.
+SELECT * FROM pg_temp.trip('[{"id": "kept", "new": true}]', p_incarnation => 'i2');
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e1', 'i2', 'v1', 20000);
+SELECT status, owner_xid FROM dbos.workflow_status WHERE workflow_uuid = 'kept';
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'kept';
 SELECT state, now_ms FROM dbos_sys.heartbeat('e1', '20 s', 'shop', 'i2');
 SELECT dbos_sys.held('shop', 'e1', 'i1');
 -- A session that is named for its incarnation is a sign of life of its own, whatever the clock says.
@@ -69,6 +74,14 @@ SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i3');
 SELECT dbos_sys.recover('{}');
 SELECT dbos_sys.recover(NULL);
 SELECT dbos_sys.recover('{""}');
+
+-- Whose sessions were seen and are gone is recovered by hand before its lease is over.
+SET application_name = 'dbos_sys/s1';
+SELECT now_ms FROM dbos_sys.register_executor('shop', 's', 's1', 'v1');
+SELECT dbos_sys.recover('{s}', 'shop');
+RESET application_name;
+SELECT dbos_sys.recover('{s}', 'shop');
+SELECT state, ended_why FROM dbos_sys.executors() WHERE executor_id = 's';
 
 -- Executors of other SDKs by heartbeats alone: the first begins, a later one revives. Ids repeat among applications: each speaks for its own
 -- workflows, and one without an application for those that have none.
