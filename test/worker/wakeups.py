@@ -3,7 +3,7 @@ happen: after what must wake nobody, the same session finishes something, and th
 first that the listener hears is that."""
 import time
 
-from common import INSERT, insert, need_worker
+from common import INSERT, insert, need_worker, status
 from harness import equal
 
 # No tick and no poll is nearer than a minute: what comes sooner comes by a commit.
@@ -139,6 +139,27 @@ def wake_names_what(listener, writer):
     equal(listener.payloads(5), ["done"])
 
 
+def flush(step="NULL", status="NULL"):
+    """One run of executor quiet-1 in one trip: a step, or its end."""
+    steps = "'{1}', '{0}', '{step}', '{1}', '{NULL}', '{1}', '{1}'" if step != "NULL" else ", ".join(["'{}'"] * 7)
+    return ("SELECT FROM dbos_sys.flush('shop', 'quiet-1', 'q1', 'v1', false, '{quiet-run}', '{t}', '{f}', '{NULL}', '{NULL}', '{NULL}', "
+            f"ARRAY[{status}], '{{1}}', '{{NULL}}', {steps}, '{{}}', '{{}}', '{{}}', '{{}}')")
+
+
+def own_functions_tell_no_work(listener, writer):
+    """claims, checkpoints, completions, cancels and deadlines tell nobody of work"""
+    writer.query("SELECT FROM dbos_sys.register_queue('quiet')")
+    writer.query("SELECT FROM dbos_sys.register_executor('shop', 'quiet-1', 'q1', 'v1')")
+    writer.query("SELECT FROM dbos_sys.enqueue('quiet', '{w,w}', '{[],[]}', '{quiet-run,quiet-cancelled}')")
+    writer.query("SELECT FROM dbos_sys.enqueue('quiet', '{x}', '{[]}', '{quiet-late}')")
+    writer.query("UPDATE dbos.workflow_status SET workflow_deadline_epoch_ms = 1 WHERE workflow_uuid = 'quiet-late'")
+    claim = "SELECT FROM dbos_sys.claim('shop', 'quiet-1', 'q1', 'v1', 't', '{quiet}', '{9}', '{w}', '{\"\"}', '{9}')"
+    wakes_nobody(listener, writer, claim, claim, flush(step="0"), flush(status="'SUCCESS'"), "SELECT dbos_sys.cancel('{quiet-cancelled}')",
+                 "SELECT dbos_sys.deadline_tick()")
+    equal([status(writer, f"quiet-{name}") for name in ("run", "cancelled", "late")], ["SUCCESS", "CANCELLED", "CANCELLED"])
+    writer.query("SELECT dbos_sys.retire_executor('shop', 'quiet-1', 'q1')")
+
+
 def commits_are_gathered(listener, writer):
     """a burst of commits is told in fewer notifications than commits, the last one included"""
     settle(listener, writer)
@@ -175,7 +196,8 @@ def run(tap, cluster):
     listener.query("LISTEN dbos_sys")
     for test in (insert_wakes, insert_in_cte_wakes, merge_wakes, nested_insert_wakes, insert_after_rename_wakes,
                  empty_update_wakes_nobody, rollback_wakes_nobody, prepare_wakes_nobody, other_table_wakes_nobody,
-                 quiet_wakes_nobody, wake_without_write_wakes_nobody, wake_names_what, commits_are_gathered):
+                 quiet_wakes_nobody, wake_without_write_wakes_nobody, wake_names_what,
+                 own_functions_tell_no_work, commits_are_gathered):
         tap.run(test, listener, writer)
     tap.run(other_database_hears_nothing, listener, writer, cluster)
     cluster.close_sessions()
