@@ -92,6 +92,11 @@ SELECT id, attempts, first_run FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 'f1
 SELECT dbos_sys.give_back('{returned}', '{f1}'), dbos_sys.cancel('{resumed}'), dbos_sys.resume('{resumed}', 'first'), dbos_sys.start('w', '[]', 'unseen', 'first');
 SELECT id, attempts, first_run FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 'f2', '{first}', '{9}', '{w}', '{""}', '{100}') ORDER BY 1;
 
+-- A run that an older SDK cancelled keeps its token: it is not held, and load() leaves it out.
+SELECT count(*) FROM dbos_sys.load('{in-b}', '{t19}');
+UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = 'in-b';
+SELECT count(*) FROM dbos_sys.load('{in-b}', '{t19}');
+
 -- Bad input, and who may not claim.
 SELECT dbos_sys.claim('shop', 'e1', 'i0', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
 SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1,2}', '{w}', '{""}', '{1}');

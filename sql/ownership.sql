@@ -35,6 +35,7 @@ SET client_min_messages = error;
 SELECT count(*) FROM pg_temp.trip('[{"id": "first", "new": true}]');
 SELECT count(*) FROM pg_temp.trip('[{"id": "first", "status": "SUCCESS"}]', '[{"run": 1, "fid": 0, "name": "s"}]');
 SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{5}', '{w}', '{""}', '{1}');
+SELECT (SELECT count(*) FROM dbos_sys.load('{first}', '{t}')), (SELECT count(*) FROM dbos_sys.outcomes('{first}')), dbos_sys.give_back('{first}', '{t}');
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, owner_xid, executor_id, application_name)
 SELECT 'many-' || i, CASE WHEN i % 2 = 0 THEN 'PENDING' ELSE 'ENQUEUED' END, 'w', 'other', 'x', 'e9', 'shop' FROM generate_series(1, 4000) AS i;
 INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name) SELECT 'many-' || i, 0, 's' FROM generate_series(1, 4000) AS i;
@@ -43,5 +44,9 @@ BEGIN;
 SELECT count(*) FROM pg_temp.trip('[{"id": "second", "new": true}]');
 SELECT count(*) FROM pg_temp.trip('[{"id": "second", "status": "SUCCESS"}, {"id": "many-2"}]', '[{"run": 1, "fid": 0, "name": "s"}]', '[]', true);
 SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{5}', '{w}', '{""}', '{1}');
+SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status,dbos.operation_outputs}'::text[]) AS c;
+COMMIT;
+BEGIN;
+SELECT (SELECT count(*) FROM dbos_sys.load('{many-2}', '{x}')), (SELECT count(*) FROM dbos_sys.outcomes('{second}')), dbos_sys.give_back('{many-4}', '{x}');
 SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status,dbos.operation_outputs}'::text[]) AS c;
 COMMIT;

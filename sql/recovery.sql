@@ -49,6 +49,10 @@ SELECT dbos_sys.give_back('{a,b,x}', '{t-a,wrong,t-x}');
 SELECT workflow_uuid AS id, status, queue_name, recovery_attempts AS n FROM dbos.workflow_status ORDER BY 1;
 SELECT dbos_sys.give_back('{a}', '{t-a}'), dbos_sys.give_back('{}', '{}');
 SELECT dbos_sys.give_back('{a}', '{}');
+-- Attempts do not go below none: an SDK may have written a run that counts none.
+UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-a', executor_id = 'e1', recovery_attempts = 0 WHERE workflow_uuid = 'a';
+SELECT dbos_sys.give_back('{a}', '{t-a}');
+SELECT recovery_attempts FROM dbos.workflow_status WHERE workflow_uuid = 'a';
 
 -- A clean shutdown: attempts are not counted; the incarnation has ended.
 UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-' || workflow_uuid, executor_id = 'e2', recovery_attempts = 3, queue_name = CASE workflow_uuid WHEN 'a' THEN 'q' END;
