@@ -99,6 +99,51 @@ TEST_CASE("a long wait gives up its stack and costs no attempt") {
   CHECK(p.database->row("l1").attempts == 1);
 }
 
+TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  std::atomic<bool> unwound = false;
+  struct Unwound {
+    std::atomic<bool>& flag;
+    ~Unwound() { flag = true; }
+  };
+  p.workflow<int()>("w", [&](Context& ctx) {
+    Unwound unwinding{unwound};
+    ctx.recv<int>("", 2h);
+    ctx.step("after", [&] { ++bodies; });
+    ctx.sleep(24h);
+    return bodies.load();
+  });
+  p.launch();
+  auto run = p.start("w", "twice");
+  auto recorded = [&](int function_id) { return p.database->step("twice", function_id).name; };
+  REQUIRE(p.eventually([&] { return recorded(1) == "DBOS.sleep"; }));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10s);
+    return unwound.load();
+  }));
+  // Asked for by a message and, before the reply, by the end of the time.
+  p.store->hold_loads(true);
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->messages.emplace("twice", "1");
+  }
+  p.store->notify("dbos_notifications_channel", "twice::__null__topic__");
+  REQUIRE(p.eventually([&] { return p.store->loads_waiting() == 1; }));
+  int before = p.store->trips();
+  p.clock->advance(2h);
+  REQUIRE(p.eventually([&] { return p.store->loads_waiting() > 1 || p.store->trips() > before; }));
+  p.store->release_load();
+  REQUIRE(p.eventually([&] { return recorded(3) == "DBOS.sleep"; }));
+  p.store->hold_loads(false);
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10min);
+    return p.status("twice") == "SUCCESS";
+  }));
+  CHECK(p.result(run) == "1");
+  CHECK(bodies == 1);
+}
+
 TEST_CASE("an id that comes back to its process waits until the old run has stopped") {
   Process p;
   Gate gate;

@@ -112,6 +112,103 @@ TEST_CASE("a run whose row is locked by another transaction is sent again, the o
   CHECK(p.result(run) == "3");
 }
 
+TEST_CASE("whatever a run has to say goes again when its row is locked, once and in order") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  p.workflow<int(int)>("child", [](Context&, int n) { return n + 1; });
+  p.workflow<std::string()>("w", [&](Context& ctx) {
+    Workflow<int(int)> child(nullptr, "child", "");
+    ctx.step("a", [&] { ++bodies; });
+    ctx.sleep(10ms);
+    ctx.step("b", {.retries = 1, .interval = 10ms}, [&](StepContext& step) {
+      if (step.attempt() == 1) throw std::runtime_error("once more");
+      ++bodies;
+    });
+    ctx.send("inbox", 5);
+    ctx.set_event("key", 1);
+    auto none = ctx.recv<int>("", 0ms);
+    int answer = ctx.start(child, 41).result();
+    return std::to_string(answer) + (none ? " and a message" : "");
+  });
+  for (bool begin : {true, false}) {
+    CAPTURE(begin);
+    std::string id = begin ? "odd" : "even";
+    {
+      std::lock_guard lock(p.database->mutex);
+      p.database->stutter[id] = begin;
+    }
+    if (begin) p.launch();
+    auto run = p.start("w", id);
+    REQUIRE(p.eventually([&] {
+      p.clock->advance(10ms);
+      return p.status(id) == "SUCCESS";
+    }));
+    CHECK(p.result(run) == "\"42\"");
+    CHECK(p.database->row(id).inserts == 1);
+    CHECK(p.database->row(id).updates == 1);
+    CHECK(p.database->row(id + "-7").inserts == 1);
+    CHECK(p.database->count_steps(id) == 8);
+  }
+  CHECK(bodies == 4);
+  CHECK_FALSE(p.store->overlapped());
+  std::lock_guard lock(p.database->mutex);
+  CHECK(p.database->messages.count("inbox") == 2);
+}
+
+TEST_CASE("a child whose keys another transaction holds is started when that is gone, and its parent waits") {
+  Process p;
+  std::atomic<int> children = 0;
+  p.workflow<int()>("child", [&](Context&) { return ++children; });
+  p.workflow<int()>("parent", [](Context& ctx) {
+    Workflow<int()> child(nullptr, "child", "");
+    return ctx.start(child, {.id = "kid"}).result() + 1;
+  });
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->locked.insert("kid");
+  }
+  p.launch();
+  auto run = p.start("parent", "p1");
+  REQUIRE(p.eventually([&] { return p.store->flushes() > 5; }));
+  CHECK(p.status("p1") == "PENDING");
+  CHECK(p.status("kid").empty());
+  CHECK(children == 0);
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->locked.clear();
+  }
+  CHECK(p.result(run) == "2");
+  CHECK(children == 1);
+  CHECK(p.database->step("p1", 0).child_id == "kid");
+}
+
+TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
+  constexpr int kAwaited = 1500;
+  Process p;
+  for (int i = 0; i < kAwaited; ++i)
+    p.database->put("far" + std::to_string(i),
+                    MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
+  p.workflow<int(int)>(
+      "wait", [&](Context&, int n) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far" + std::to_string(n), nullptr)).result(); });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < kAwaited; ++i) runs.push_back(p.start("wait", "near" + std::to_string(i), i));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1s);
+    return p.store->most_outcomes() >= 1000;
+  }));
+  // A few end, wherever they stand in turn; the others keep waiting.
+  for (int i = 0; i < kAwaited; i += 30) {
+    std::lock_guard lock(p.database->mutex);
+    p.database->rows["far" + std::to_string(i)].status = "SUCCESS";
+    p.database->rows["far" + std::to_string(i)].output = std::to_string(i);
+  }
+  p.store->notify("dbos_sys", "done");
+  for (int i = 0; i < kAwaited; i += 30) CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
+  CHECK(p.store->most_outcomes() == 1000);
+  p.engine->close(0ms);
+}
+
 TEST_CASE("a run's items are never in two trips at once, and its end never overtakes its checkpoint") {
   Process p;
   p.workflow<int(int)>("w", [](Context& ctx, int n) {

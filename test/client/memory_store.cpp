@@ -1,6 +1,7 @@
 #include "memory_store.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace dbos::testing {
@@ -38,20 +39,18 @@ int MemoryStore::free_lanes() {
 
 void MemoryStore::send(std::shared_ptr<const Trip> trip, Done done) {
   std::lock_guard lock(mutex_);
-  if (trip->flush) {
-    for (const auto& run : trip->flush->runs) {
-      overlapped_ = overlapped_ || under_way_.contains(run.id);
-      under_way_.insert(run.id);
-    }
-  }
+  look_at(*trip);
   pending_.push_back({std::move(trip), std::move(done)});
 }
 
+// Uncommitted trips are committed by the next poll, whether they are answered then or not.
+bool MemoryStore::due(const Pending& pending) const { return !pending.committed || (!held_ && !pending.withheld); }
+
 void MemoryStore::poll(MonotonicTime until) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || (!held_ && !pending_.empty()) || clock_->now() >= until; });
+  auto any_due = [&] { return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& pending) { return due(pending); }); };
+  changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; });
   woken_ = false;
-  std::deque<Pending> answered;
   for (auto& pending : pending_) {
     if (pending.committed) continue;
     Fault fault = Fault::none;
@@ -60,10 +59,15 @@ void MemoryStore::poll(MonotonicTime until) {
       faults_.pop_front();
     }
     pending.committed = true;
+    pending.withheld = hold_loads_ && !pending.trip->load.empty();
     pending.reply = commit(*pending.trip, fault);
   }
-  if (!held_) answered.swap(pending_);
+  std::deque<Pending> answered;
+  auto waiting = std::stable_partition(pending_.begin(), pending_.end(), [&](const Pending& pending) { return due(pending); });
+  std::move(pending_.begin(), waiting, std::back_inserter(answered));
+  pending_.erase(pending_.begin(), waiting);
   for (auto& pending : answered) {
+    ++trips_;
     if (!pending.trip->flush) continue;
     for (const auto& run : pending.trip->flush->runs) under_way_.erase(under_way_.find(run.id));
     ++flushes_;
@@ -73,6 +77,18 @@ void MemoryStore::poll(MonotonicTime until) {
   for (auto& pending : answered) pending.done(std::move(pending.reply));
   for (auto& notification : notifications) listener_(notification);
   changed_.notify_all();
+}
+
+void MemoryStore::look_at(const Trip& trip) {
+  most_outcomes_ = std::max(most_outcomes_, trip.outcomes.size());
+  if (!trip.flush) return;
+  std::size_t bytes = 0;
+  for (const auto& step : trip.flush->steps) bytes += step.output ? step.output->size() : 0;
+  most_bytes_ = std::max(most_bytes_, bytes);
+  for (const auto& run : trip.flush->runs) {
+    overlapped_ = overlapped_ || under_way_.contains(run.id);
+    under_way_.insert(run.id);
+  }
 }
 
 void MemoryStore::wake() noexcept {
@@ -92,6 +108,27 @@ void MemoryStore::fail_next(Fault fault) {
   faults_.push_back(fault);
 }
 
+void MemoryStore::hold_loads(bool on) {
+  std::lock_guard lock(mutex_);
+  hold_loads_ = on;
+  if (!on) {
+    for (auto& pending : pending_) pending.withheld = false;
+  }
+  changed_.notify_all();
+}
+
+void MemoryStore::release_load() {
+  std::lock_guard lock(mutex_);
+  auto first = std::find_if(pending_.begin(), pending_.end(), [](const Pending& pending) { return pending.withheld; });
+  if (first != pending_.end()) first->withheld = false;
+  changed_.notify_all();
+}
+
+int MemoryStore::loads_waiting() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int>(std::count_if(pending_.begin(), pending_.end(), [](const Pending& pending) { return pending.withheld; }));
+}
+
 void MemoryStore::fail_companions(bool on) {
   std::lock_guard lock(mutex_);
   fail_companions_ = on;
@@ -106,6 +143,21 @@ void MemoryStore::notify(const std::string& channel, const std::string& payload)
 int MemoryStore::opens() const {
   std::lock_guard lock(mutex_);
   return opens_;
+}
+
+int MemoryStore::trips() const {
+  std::lock_guard lock(mutex_);
+  return trips_;
+}
+
+std::size_t MemoryStore::most_outcomes() const {
+  std::lock_guard lock(mutex_);
+  return most_outcomes_;
+}
+
+std::size_t MemoryStore::most_bytes() const {
+  std::lock_guard lock(mutex_);
+  return most_bytes_;
 }
 
 int MemoryStore::flushes() const {
@@ -223,6 +275,8 @@ void MemoryStore::flush(const FlushRequest& request, TripReply& reply) {
 
 RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>& held, int index) {
   if (database_->locked.contains(item.id)) return {.state = RunState::busy};
+  if (auto stutter = database_->stutter.find(item.id); stutter != database_->stutter.end() && std::exchange(stutter->second, !stutter->second))
+    return {.state = RunState::busy};
   auto found = database_->rows.find(item.id);
   if (!item.is_new) {
     if (found == database_->rows.end() || found->second.owner != item.token || found->second.status != "PENDING") {
@@ -234,6 +288,9 @@ RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>
     held.insert(index);
     return {};
   }
+  auto options = item.options.empty() ? nlohmann::json::object() : nlohmann::json::parse(item.options);
+  // A child stands only where its parent does.
+  if (options.contains("parent_run") && !held.contains(options["parent_run"].get<int>() - 1)) return {.state = RunState::lost};
   if (found != database_->rows.end()) {
     auto& row = found->second;
     if (careful && row.creator == item.token) {
@@ -243,7 +300,6 @@ RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>
     if (row.name != item.name) return {.state = RunState::conflict, .value = row.name};
     return {.state = RunState::exists, .value = row.status};
   }
-  auto options = item.options.empty() ? nlohmann::json::object() : nlohmann::json::parse(item.options);
   MemoryRow row{.status = "PENDING",
                 .name = item.name,
                 .queue = options.value("queue", ""),
@@ -267,8 +323,6 @@ RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>
   }
   database_->rows[item.id] = row;
   if (options.contains("parent_run")) {
-    int parent = options["parent_run"].get<int>() - 1;
-    (void)parent;
     auto parent_id = options.value("parent_id", "");
     int function_id = options["parent_fid"].get<int>();
     database_->steps[{parent_id, function_id}] = {function_id, item.name, std::nullopt, std::nullopt, item.id, "portable_json"};
@@ -318,6 +372,8 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
     record("DBOS.getResult", row.output, row.error, args["id"].get<std::string>());
     return row.error ? OpReply{OpState::error, row.error, ""} : OpReply{OpState::ok, row.output, "portable_json"};
   }
+  const char* name = op.kind == "set_event" ? "DBOS.setEvent" : op.kind == "write_stream" ? "DBOS.writeStream" : "DBOS.closeStream";
+  if (!args.contains("unrecorded")) record(name, std::nullopt);
   return {OpState::ok, std::nullopt, ""};
 }
 

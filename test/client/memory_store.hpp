@@ -58,6 +58,7 @@ struct MemoryDatabase {
   std::map<std::string, MemoryRow> rows;
   std::map<std::pair<std::string, int>, RecordedStep> steps;
   std::set<std::string> locked;                      // ids whose row another transaction holds
+  std::map<std::string, bool> stutter;               // ids that are locked at every other flush, beginning with the next when true
   std::set<std::string> poison;                      // a flush with this id fails with an SQLSTATE that no other try passes
   std::multimap<std::string, std::string> messages;  // id → message
   std::set<std::string> keys;                        // of messages
@@ -127,13 +128,21 @@ class MemoryStore final : public Store {
   // Trips are committed at once but answered only by release(), while held.
   void hold(bool on);
   void fail_next(Fault fault);
+  // Trips that load runs are committed at once and answered in their order, one for each release_load(), while held.
+  void hold_loads(bool on);
+  void release_load();
+  int loads_waiting() const;
   // Trips that carry anything but a flush fail for good.
   void fail_companions(bool on);
   void notify(const std::string& channel, const std::string& payload);
   // How often the executor registered.
   int opens() const;
-  // Trips with a flush that were answered.
+  // Trips that were answered, and those of them with a flush.
+  int trips() const;
   int flushes() const;
+  // The most that a trip had of these.
+  std::size_t most_outcomes() const;
+  std::size_t most_bytes() const;
   // A run was in two trips under way at the same time.
   bool overlapped() const;
   // Waits until condition() holds after some answered trip; false after 10 s of real time.
@@ -147,8 +156,11 @@ class MemoryStore final : public Store {
     std::shared_ptr<const Trip> trip;
     Done done;
     bool committed = false;
+    bool withheld = false;
     TripReply reply = {};
   };
+  bool due(const Pending& pending) const;
+  void look_at(const Trip& trip);
   TripReply commit(const Trip& trip, Fault fault);
   void flush(const FlushRequest& request, TripReply& reply);
   RunReply flush_run(const RunItem& item, bool careful, std::set<int>& held, int index);
@@ -168,9 +180,13 @@ class MemoryStore final : public Store {
   std::multiset<std::string> under_way_;
   bool woken_ = false;
   bool held_ = false;
+  bool hold_loads_ = false;
   bool fail_companions_ = false;
   bool overlapped_ = false;
+  int trips_ = 0;
   int flushes_ = 0;
+  std::size_t most_outcomes_ = 0;
+  std::size_t most_bytes_ = 0;
   int opens_ = 0;
 };
 

@@ -84,3 +84,49 @@ TEST_CASE("a message from a step body whose reply was lost is there once") {
   handle.result(20s);
   CHECK(query(uri, "SELECT count(*) FROM dbos.notifications") == "1");
 }
+
+TEST_CASE("result() inside a step body lends the pool a thread, whatever made the handle") {
+  auto uri = server().create_system_database("runtime_lend");
+  auto given = options(uri);
+  given.carriers = given.max_blocking_steps = 1;
+  Runtime runtime(given);
+  auto quick = runtime.workflow("quick", [](Context&, int n) { return n + 1; });
+  std::promise<void> entered, open;
+  auto waiting = runtime.workflow("waiting", [&](Context& ctx) {
+    return ctx.step("wait", [&] {
+      entered.set_value();
+      open.get_future().wait();
+      return runtime.handle<int>("queued").result(10s) + runtime.handle<int>("direct").result(10s);
+    });
+  });
+  runtime.queue("later");
+  runtime.launch();
+  auto handle = waiting.start();
+  entered.get_future().wait();
+  // Neither can begin: the only thread is in the body.
+  quick.enqueue("later", {.id = "queued"}, 39);
+  auto direct = quick.start({.id = "direct"}, 1);
+  open.set_value();
+  CHECK(handle.result(20s) == 42);
+}
+
+TEST_CASE("a deduplicated start names the holder") {
+  auto uri = server().create_system_database("runtime_holder");
+  Runtime runtime(options(uri));
+  auto work = runtime.workflow("work", [](Context&) {});
+  runtime.launch();
+  work.enqueue("unserved", {.id = "holder", .deduplication_id = "d"});
+  auto holder = [](auto&& start) {
+    try {
+      start();
+    } catch (const Deduplicated& e) {
+      return e.workflow_id();
+    }
+    return std::string("none");
+  };
+  CHECK(holder([&] { work.enqueue("unserved", {.deduplication_id = "d"}); }) == "holder");
+  CHECK(holder([&] { work.post_to("unserved", {.deduplication_id = "d"}).wait_durable(); }) == "holder");
+  Client client({.database = uri, .application = "shop"});
+  CHECK(holder([&] { client.enqueue(work.signature(), "unserved", {.deduplication_id = "d"}); }) == "holder");
+  CHECK(work.enqueue("unserved", {.deduplication_id = "d", .return_existing = true}).id() == "holder");
+}

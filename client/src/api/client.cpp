@@ -24,6 +24,7 @@ class ClientHandle final : public HandleState {
 
   std::string result_text(std::optional<Milliseconds> timeout) override {
     if (Run* run = current_run()) return recorded_result(*run, id_, timeout);
+    BodyLend lend;
     auto outcome = client_->store.wait_outcome(id_, timeout, true);
     if (!outcome)
       throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout.value_or(Milliseconds{0}).count()) + " ms", {}, id_);

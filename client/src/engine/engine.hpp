@@ -156,6 +156,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void lose(Run& run, std::optional<WorkflowOutcome> outcome);
   void drop(Outbox&& unsent);
   void unload(Run& run);
+  void ask_load(Run& run);
   void make_ready(Run& run);
   void take_place(Run& run);
   void leave_place(Run& run, bool for_good = false);
@@ -195,7 +196,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::unordered_map<std::string, std::vector<Run*>> watches_;
   std::unordered_map<std::string, std::shared_ptr<ForeignWait>> foreign_;
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
-  std::vector<RunKey> to_load_;
+  std::vector<RunKey> to_load_;  // by ask_load() only, and what has to go again
   std::vector<RunKey> to_give_back_;
   std::set<std::string> lost_claims_;             // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when

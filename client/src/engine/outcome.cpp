@@ -42,8 +42,7 @@ void EngineHandle::wait_durable() {
 
 std::string EngineHandle::result_text(std::optional<Milliseconds> timeout) {
   if (Run* run = current_run()) return recorded_result(*run, id_, timeout);
-  std::optional<CarrierPool::Lend> lend;
-  if (current_body_run()) lend.emplace(engine_->carriers());
+  BodyLend lend;
   if (id_may_change_) wait_durable();
   auto outcome = engine_->wait_outcome(id_, run_, timeout);
   if (!outcome) throw Timeout("workflow " + id_ + " has not ended within " + std::to_string(timeout->count()) + " ms", {}, id_);

@@ -18,6 +18,17 @@ std::string outcome_text(const WorkflowOutcome& outcome);
 // handle.result() from workflow code: parks and is recorded (context.cpp).
 std::string recorded_result(Run& run, const std::string& id, std::optional<Milliseconds> timeout);
 
+// Around a wait for a workflow: inside a step body the pool gets another carrier meanwhile, since the workflow may need one.
+class BodyLend {
+ public:
+  BodyLend() {
+    if (Run* run = current_body_run()) lend_.emplace(run->engine.carriers());
+  }
+
+ private:
+  std::optional<CarrierPool::Lend> lend_;
+};
+
 // A handle of a workflow that this process started or knows by id. run may be nullptr.
 class EngineHandle final : public HandleState {
  public:

@@ -327,7 +327,7 @@ void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
     auto entry = held.find(id);
     if (entry != held.end() && entry->second == run->token) continue;
     if (run->unloaded) {
-      to_load_.push_back({run->id, run->token});
+      ask_load(*run);
     } else {
       run->outbox.check = true;
       mark_dirty(*run);

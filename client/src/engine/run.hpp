@@ -133,6 +133,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   bool started = false;  // the start is durable
   bool ended = false;    // nothing more happens here; outcome or failure say how
   bool unloaded = false;
+  bool loading = false;    // asked for by a trip: a second one would bring an older picture back
   bool began = false;      // its code has begun
   bool code_done = false;  // its code has ended; what is left is in the outbox or on its way
   bool counted = false;    // holds a place of its queue

@@ -189,8 +189,14 @@ void Engine::unload(Run& run) {
   run.recorded = {};
   run.next_function_id = 0;
   // Woken between the decision and now: due at once.
-  if (std::exchange(run.woken, false)) to_load_.push_back({run.id, run.token});
+  if (std::exchange(run.woken, false)) ask_load(run);
   crash_point(CrashPoint::sleep_parked);
+}
+
+// Once until the reply, whoever asks: after a reload the run goes on and may unload again, and a second reply would not know what it has
+// recorded since.
+void Engine::ask_load(Run& run) {
+  if (!std::exchange(run.loading, true)) to_load_.push_back({run.id, run.token});
 }
 
 void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
@@ -231,7 +237,7 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
   if (entry == runs_.end()) return;
   auto& run = *entry->second;
   if (!run.unloaded || run.token != loaded.token) return;
-  run.unloaded = false;
+  run.unloaded = run.loading = false;
   run.unchecked = false;
   run.confirmed = sent;
   run.inputs = std::move(loaded.inputs).value_or("");

@@ -37,7 +37,7 @@ void Engine::fire_timers() {
     if (!keep || keep->ended || keep->wait_number != timer.wait_number) continue;
     auto& run = *keep;
     run.woken = true;
-    if (run.unloaded) to_load_.push_back({run.id, run.token});
+    if (run.unloaded) ask_load(run);
     else resume_if_ready(run);
   }
 }
@@ -78,7 +78,7 @@ void Engine::wake_watchers(const std::string& key) {
   if (entry == watches_.end()) return;
   for (Run* run : entry->second) {
     if (std::exchange(run->woken, true)) continue;
-    if (run->unloaded) to_load_.push_back({run->id, run->token});
+    if (run->unloaded) ask_load(*run);
     else resume_if_ready(*run);
   }
 }

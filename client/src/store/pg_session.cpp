@@ -15,7 +15,8 @@ constexpr const char* kCreate = "CREATE EXTENSION dbos_sys; SELECT dbos_sys.inst
 
 std::string full_message(const pg::ServerError& error) { return error.detail.empty() ? error.message : error.message + " (" + error.detail + ")"; }
 
-// Codes of the extension that have a leaf of their own; the others are plain Errors with their SQLSTATE.
+// Codes of the extension that have a leaf of their own; the others are plain Errors with their SQLSTATE. Not WF012: Deduplicated names the
+// holder, which an error's text does not give; starts are told of it by a reply of their own (RunState::deduplicated).
 [[noreturn]] void throw_extension_error(const pg::ServerError& e, const std::string& id) {
   std::string message = full_message(e);
   std::string_view code = std::string_view(e.sqlstate).substr(2);
@@ -23,7 +24,6 @@ std::string full_message(const pg::ServerError& error) { return error.detail.emp
   if (code == "002") throw ConnectionError(message, e.sqlstate, id, e.hint);
   if (code == "010" || code == "032") throw NotFound(message, e.sqlstate, id, e.hint);
   if (code == "011" || code == "013") throw Conflict(message, e.sqlstate, id, e.hint);
-  if (code == "012") throw Deduplicated(message, e.sqlstate, id, e.hint);
   if (code == "014") throw Nondeterminism(message, e.sqlstate, id, e.hint);
   throw Error(message, e.sqlstate, id, e.hint);
 }
