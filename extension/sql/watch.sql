@@ -89,7 +89,9 @@ BEGIN
       dbos_sys.session_name(v_watch.session_name, COALESCE(w.executor_id, ''), w.application_version) AS name
     FROM dbos.workflow_status AS w
     WHERE w.status = 'PENDING' AND COALESCE(w.application_name, '') = p_application
-      AND NOT EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.executor_id = w.executor_id AND e.application_name IN (p_application, ''))
+      AND NOT EXISTS (
+        SELECT FROM dbos_ops.executors AS e
+        WHERE e.executor_id = w.executor_id AND e.application_name = p_application AND (e.ended_at IS NULL OR e.suspect_since IS NOT NULL))
     GROUP BY 1, 2),
   judged AS (
     SELECT h.*, s.gone_since,
@@ -202,7 +204,7 @@ BEGIN
   GROUP BY w.application_version
   HAVING NOT EXISTS (
       SELECT FROM dbos_ops.executors AS e
-      WHERE e.application_name IN (p_application, '') AND COALESCE(e.application_version, w.application_version) = w.application_version
+      WHERE e.application_name = p_application AND COALESCE(e.application_version, w.application_version) = w.application_version
         AND e.ended_at IS NULL AND e.last_seen + e.lease_ms > p_now)
     AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, NULL, CASE WHEN v_versioned THEN w.application_version END));
 END;

@@ -1,0 +1,182 @@
+"""What the tests of watch() stand on: processes of examples/adopt on the official SDKs, a cuttable road to the server, and an account of
+what their step bodies did."""
+import collections
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(1, os.path.join(ROOT, "test", "worker"))
+
+from harness import Cluster, until  # noqa: E402
+
+ROLE = "app"
+Effect = collections.namedtuple("Effect", "executor phase order step place")
+
+
+class Server(Cluster):
+    """`backoff` in ms: how long executors may take to come back after a restart of the server, or when an operator ended their sessions."""
+
+    def __init__(self, name, databases, backoff):
+        settings = (f"dbos_sys.reconnect_backoff={backoff}", "dbos_sys.tick_interval=250", "max_connections=200", "log_min_messages=warning")
+        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)])
+        admin = self.session("postgres")
+        admin.query(f"CREATE ROLE {ROLE} LOGIN")
+        for database in databases:
+            admin.query(f"CREATE DATABASE {database} OWNER {ROLE}")
+
+    def socket_path(self):
+        return f"{self.env['PGHOST']}/.s.PGSQL.{self.env['PGPORT']}"
+
+    def uri(self, database, port=None):
+        place = f"127.0.0.1:{port}" if port else f"{self.env['PGHOST'].replace('/', '%2F')}:{self.env['PGPORT']}"
+        return f"postgresql://{ROLE}@{place}/{database}"
+
+    def crash(self):
+        self._run("crash", self.name)
+
+
+class Process:
+    """One executor of the application."""
+
+    def __init__(self, uri, folder, name, version="v1", orders=0, at_once=5, step_ms=150, language="ts"):
+        self.name, self.version, self.log = name, version, os.path.join(folder, "effects.log")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("DBOS", "PG"))}
+        environment |= {"DBOS__VMID": name, "DBOS__APPVERSION": version, "ORDERS": str(orders), "AT_ONCE": str(at_once), "STEP_MS": str(step_ms),
+                        "NODE_NO_WARNINGS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = ([os.environ["TS_NODE"], os.path.join(os.environ["TS_FOLDER"], "adopt.mjs")] if language == "ts"
+                   else [os.environ["PY_PYTHON"], os.path.join(ROOT, "examples", "adopt", "app.py")])
+        self.errors = os.path.join(folder, f"{name[:40]}.err")
+        with open(self.errors, "ab") as errors:
+            self.process = subprocess.Popen([*command, uri, self.log], env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+
+    def ready(self, timeout=60):
+        until(f"{self.name} is ready", lambda: any(e.executor == self.name and e.phase == "ready" for e in effects(self.log)) or self._check(), timeout)
+        return self
+
+    def _check(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}: {open(self.errors, encoding='utf-8').read()[-1500:]}")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def effects(path):
+    found = []
+    for place, line in enumerate(open(path, encoding="utf-8") if os.path.exists(path) else ()):
+        words = line.rstrip("\n").split("\t") + [""] * 3
+        if line.endswith("\n"):
+            found.append(Effect(words[0], words[1], words[2], words[3], place))
+    return found
+
+
+class Account:
+    """What the bodies did: `repeated` begins after the first; `together`: begun while another living process was at it; `after` its record."""
+
+    def __init__(self, path, killed):
+        self.begins, self.started = collections.Counter(), set()
+        self.together, open_bodies = [], {}
+        for effect in effects(path):
+            key = (effect.order, effect.step)
+            if effect.phase == "started":
+                self.started.add(effect.order)
+            elif effect.phase == "begin":
+                self.begins[key] += 1
+                other = open_bodies.get(key)
+                if other and other.executor != effect.executor and other.executor not in killed:
+                    self.together.append((key, other.executor, effect.executor))
+                open_bodies[key] = effect
+            elif effect.phase == "end" and open_bodies.get(key) and open_bodies[key].executor == effect.executor:
+                del open_bodies[key]
+
+    def repeated(self):
+        return sum(count - 1 for count in self.begins.values())
+
+
+class Road:
+    """Forwards TCP connections to the server's socket until cut(): then all of them are reset and new ones refused, until mend()."""
+
+    def __init__(self, path):
+        self.path, self.open, self.pairs = path, True, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            if not self.open:
+                self._reset(client)
+                continue
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(self.path)
+            except OSError:
+                self._reset(client)
+                continue
+            self.pairs.append((client, server))
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _reset(one):
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        one.close()
+
+    def _pump(self, source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+        except OSError:
+            pass
+        self._reset(source)
+        self._reset(target)
+
+    def cut(self):
+        self.open = False
+        for pair in self.pairs:
+            for one in pair:
+                self._reset(one)
+        self.pairs = []
+
+    def mend(self):
+        self.open = True
+
+
+def row(session, sql):
+    return session.query(sql)[0]
+
+
+def pending(session, executor):
+    return int(session.value(f"SELECT count(*) FROM dbos.workflow_status WHERE status = 'PENDING' AND executor_id = '{executor}'"))
+
+
+def unfinished(session):
+    return int(session.value("SELECT count(*) FROM dbos.workflow_status WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED')"))
+
+
+def now():
+    return time.monotonic()
