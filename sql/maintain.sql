@@ -101,3 +101,8 @@ SELECT application_name, state FROM dbos_sys.executors() WHERE executor_id = 'ts
 -- Ended executors are forgotten after a week.
 SELECT pg_temp.at(300 + 8 * 86400), dbos_sys.recover_tick();
 SELECT executor_id FROM dbos_sys.executors();
+-- Under an older snapshot a tick could miss what was committed since.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT dbos_sys.recover_tick();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE

@@ -36,6 +36,9 @@ SELECT count(*) FROM pg_temp.trip('[{"id": "first", "new": true}]');
 SELECT count(*) FROM pg_temp.trip('[{"id": "first", "status": "SUCCESS"}]', '[{"run": 1, "fid": 0, "name": "s"}]');
 SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{5}', '{w}', '{""}', '{1}');
 SELECT (SELECT count(*) FROM dbos_sys.load('{first}', '{t}')), (SELECT count(*) FROM dbos_sys.outcomes('{first}')), dbos_sys.give_back('{first}', '{t}');
+SELECT count(*) FROM dbos_sys.enqueue('q', '{w}', '{[]}', '{early}', ARRAY['{"deduplication_id": "d"}']::jsonb[]);
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'early';
+SELECT bool_or(dbos_sys.work_waits('{q}')), sum(dbos_sys.delayed_tick()), sum(dbos_sys.deadline_tick()), sum(dbos_sys.requeue('{first}', false)) FROM generate_series(1, 8);
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, owner_xid, executor_id, application_name)
 SELECT 'many-' || i, CASE WHEN i % 2 = 0 THEN 'PENDING' ELSE 'ENQUEUED' END, 'w', 'other', 'x', 'e9', 'shop' FROM generate_series(1, 4000) AS i;
 INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name) SELECT 'many-' || i, 0, 's' FROM generate_series(1, 4000) AS i;
@@ -48,5 +51,7 @@ SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_re
 COMMIT;
 BEGIN;
 SELECT (SELECT count(*) FROM dbos_sys.load('{many-2}', '{x}')), (SELECT count(*) FROM dbos_sys.outcomes('{second}')), dbos_sys.give_back('{many-4}', '{x}');
+SELECT count(*) FROM dbos_sys.enqueue('other', '{w}', '{[]}', '{late}', ARRAY['{"deduplication_id": "d"}']::jsonb[]);
+SELECT dbos_sys.work_waits('{q}'), dbos_sys.delayed_tick(), dbos_sys.deadline_tick(), dbos_sys.requeue('{many-6}', false);
 SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status,dbos.operation_outputs}'::text[]) AS c;
 COMMIT;

@@ -136,3 +136,13 @@ SELECT dbos_sys.give_back('{a}', ARRAY[' ']);
 SELECT dbos_sys.give_back('{{a}}', '{t}');
 SELECT dbos_sys.give_back(NULL, NULL);
 SELECT count(*) FROM dbos_sys.executors() WHERE executor_id = 'e';
+-- Nor under an older snapshot.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT dbos_sys.register_executor('shop', 'e', 'i', 'v');
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT dbos_sys.retire_executor('shop', 'e1', 'i3');
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT dbos_sys.recover('{e1}', 'shop');
+ROLLBACK;

@@ -160,6 +160,25 @@ def own_functions_tell_no_work(listener, writer):
     writer.query("SELECT dbos_sys.retire_executor('shop', 'quiet-1', 'q1')")
 
 
+def own_functions_tell_work_alone(listener, writer):
+    """what enqueues tells work and nothing else: start, resume, give_back, a delay that is over"""
+    writer.query("SELECT FROM dbos_sys.register_executor('shop', 'quiet-2', 'q2', 'v1')")
+    writer.query("SELECT dbos_sys.start('w', p_id => 'quiet-later', p_queue => 'quiet', p_options => '{\"delay_ms\": 1}')")
+    for statement in ("SELECT dbos_sys.start('y', p_id => 'quiet-first', p_queue => 'quiet')", "SELECT dbos_sys.resume('{quiet-first}', 'quiet')",
+                      "SELECT dbos_sys.give_back('{quiet-first}', '{u}')", "SELECT dbos_sys.delayed_tick()"):
+        writer.query("SELECT FROM dbos_sys.claim('shop', 'quiet-2', 'q2', 'v1', 'u', '{quiet}', '{9}', '{y}', '{\"\"}', '{9}')")
+        settle(listener, writer)
+        writer.query(statement)
+        heard = []
+        while "work" not in heard:
+            got = listener.payloads(5)
+            assert got, f"nothing heard after {statement}"
+            heard += got
+        # what one pass of the worker tells arrives together, work before done
+        equal([statement, heard[-1]], [statement, "work"])
+    writer.query("SELECT dbos_sys.retire_executor('shop', 'quiet-2', 'q2')")
+
+
 def commits_are_gathered(listener, writer):
     """a burst of commits is told in fewer notifications than commits, the last one included"""
     settle(listener, writer)
@@ -197,7 +216,7 @@ def run(tap, cluster):
     for test in (insert_wakes, insert_in_cte_wakes, merge_wakes, nested_insert_wakes, insert_after_rename_wakes,
                  empty_update_wakes_nobody, rollback_wakes_nobody, prepare_wakes_nobody, other_table_wakes_nobody,
                  quiet_wakes_nobody, wake_without_write_wakes_nobody, wake_names_what,
-                 own_functions_tell_no_work, commits_are_gathered):
+                 own_functions_tell_no_work, own_functions_tell_work_alone, commits_are_gathered):
         tap.run(test, listener, writer)
     tap.run(other_database_hears_nothing, listener, writer, cluster)
     cluster.close_sessions()
