@@ -63,6 +63,10 @@ SELECT * FROM pg_temp.trip('[{"id": "run"}, {"id": "run-5", "new": true, "name":
 SELECT * FROM pg_temp.trip('[{"id": "run"}, {"id": "run-0", "new": true, "name": "child", "options": {"parent_run": 1, "parent_fid": 0}}]', '[]', '[]', true);
 SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run-0';
 
+-- A start that is sent again after an older SDK ended the run is told the outcome, which that one wrote into the row.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, output, error, creator_xid) VALUES ('old-ok', 'SUCCESS', 'w', '7', NULL, 't-old-ok'), ('old-bad', 'ERROR', 'w', NULL, '{}', 't-old-bad');
+SELECT * FROM pg_temp.trip('[{"id": "old-ok", "new": true}, {"id": "old-bad", "new": true}]', '[]', '[]', true);
+
 -- A client that only enqueues needs no executor; a direct start needs the incarnation.
 SELECT f.* FROM dbos_sys.flush(NULL, NULL, NULL, NULL, false, '{enq}', '{t}', '{t}', '{w}', '{"{}"}', ARRAY['{"queue": "q"}']::jsonb[], '{NULL}', '{NULL}', '{NULL}',
   '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') AS f;

@@ -63,6 +63,19 @@ SELECT pg_temp.at(26), dbos_sys.recover_tick();
 SELECT state, ended_why FROM dbos_sys.executors();
 SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'b';
 
+-- A heartbeat of who is suspect is a sign of life: the grace begins anew.
+SET application_name = 'dbos_sys/i2b';
+SELECT pg_temp.at(30);
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e1', 'i2b', 'v1', 60000);
+RESET application_name;
+SELECT pg_temp.at(31), dbos_sys.recover_tick(), pg_temp.at(32);
+SELECT state FROM dbos_sys.heartbeat('e1', '60 s', 'shop', 'i2b');
+SELECT state FROM dbos_sys.executors();
+SELECT pg_temp.at(33), dbos_sys.recover_tick(), pg_temp.at(34.999), dbos_sys.recover_tick();
+SELECT state FROM dbos_sys.executors();
+SELECT pg_temp.at(35), dbos_sys.recover_tick();
+SELECT state, ended_why FROM dbos_sys.executors();
+
 -- After a gap in the ticks nobody who was not seen since is dead before lease and reconnect back-off: 15 + 90 s.
 SELECT now_ms FROM dbos_sys.register_executor('shop', 'e1', 'i3', 'v1');
 SELECT now_ms FROM dbos_sys.register_executor('shop', 'e2', 'j1', 'v1');

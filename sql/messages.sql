@@ -77,6 +77,11 @@ SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 20, "kind"
   {"run": 1, "fid": 26, "kind": "check", "args": {}}]');
 SELECT function_id, function_name, output, error, child_workflow_id FROM dbos.operation_outputs WHERE workflow_uuid = 'b' AND function_id >= 20 ORDER BY 1;
 
+-- Outcomes that an older SDK wrote into the row.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, output, error, serialization) VALUES ('old-ok', 'SUCCESS', 'w', '"old"', NULL, 'js_superjson'),
+  ('old-bad', 'ERROR', 'w', NULL, '{"name":"Old"}', 'js_superjson');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 27, "kind": "get_result", "args": {"id": "old-ok"}}, {"run": 1, "fid": 28, "kind": "get_result", "args": {"id": "old-bad"}}]');
+
 -- Something else is recorded there: the run is refused, and does not end.
 SELECT * FROM pg_temp.trip('[{"id": "b", "status": "SUCCESS"}]', '[]', '[{"run": 1, "fid": 20, "kind": "recv", "args": {}}, {"run": 1, "fid": 30, "kind": "recv", "args": {"final": true}}]');
 SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'b';

@@ -24,6 +24,11 @@ SELECT * FROM dbos_sys.missed_runs('{b,a,c,x}', '{t-b,t-b,t-c,t-x}', '{f,t,t,t}'
 -- A row that an older SDK cancelled keeps its token; it is not owned.
 UPDATE dbos.workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = 'a';
 SELECT dbos_sys.lock_runs('{a}', '{t-a}', '{f}');
+-- What it ended has its outcome in the row.
+UPDATE dbos.workflow_status SET status = 'ERROR', error = '{"name":"Old"}' WHERE workflow_uuid = 'a';
+SELECT * FROM dbos_sys.missed_runs('{a}', '{t-a}', '{t}');
+UPDATE dbos.workflow_status SET status = 'SUCCESS', output = '7', error = NULL WHERE workflow_uuid = 'a';
+SELECT * FROM dbos_sys.missed_runs('{a}', '{t-a}', '{t}');
 
 -- Plans that were made on empty tables still reach rows by id when the tables have grown.
 TRUNCATE dbos.workflow_status, dbos.workflow_input, dbos.workflow_output, dbos.operation_outputs CASCADE;
