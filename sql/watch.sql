@@ -61,6 +61,12 @@ SELECT pg_temp.pending('w-old', 'one', p_old => true);
 SELECT dbos_sys.watch('shop');
 \echo :LAST_ERROR_SQLSTATE
 SELECT state, pending FROM dbos_sys.watch('shop', accept_unfenced => true);
+-- An older release of the application may have been without: its finished workflows say nothing of the one that runs now.
+SELECT pg_temp.at(101), dbos_sys.unwatch('shop'), pg_temp.version('v1b');
+SELECT pg_temp.pending('w-done', 'one', 'v1');
+UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid = 'w-done';
+SELECT state, pending FROM dbos_sys.watch('shop');
+DELETE FROM dbos.application_versions WHERE version_name = 'v1b';
 -- The setting is looked at with each judgement.
 UPDATE dbos_ops.watches SET accept_unfenced = false;
 SELECT executor_id, state, advice FROM dbos_sys.watched();

@@ -186,6 +186,18 @@ BEGIN
 END;
 $$;
 
+CREATE OR REPLACE FUNCTION dbos_sys.newest_version(p_application text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT v.version_name FROM dbos.application_versions AS v WHERE COALESCE(v.application_name, '') = p_application
+    ORDER BY v.version_timestamp DESC, v.created_at DESC LIMIT 1);
+END;
+$$;
+
 -- Versions with unfinished work that no executor runs: no session of that version, no registered executor or heartbeat of it.
 CREATE OR REPLACE FUNCTION dbos_sys.versions_gone(p_application text, p_now bigint)
 RETURNS TABLE (application_version text, pending bigint, waiting bigint, unstarted bigint)
@@ -219,13 +231,11 @@ SET dbos_sys.quiet = on
 AS $$
 DECLARE
   v_watch record;
-  v_latest text;
+  v_latest text := dbos_sys.newest_version(p_application);
   v_gone text[];
   v_rows integer;
 BEGIN
   SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
-  SELECT v.version_name INTO v_latest FROM dbos.application_versions AS v
-  WHERE COALESCE(v.application_name, '') = p_application ORDER BY v.version_timestamp DESC, v.created_at DESC LIMIT 1;
   v_gone := ARRAY(SELECT g.application_version FROM dbos_sys.versions_gone(p_application, p_now) AS g WHERE g.application_version <> v_latest);
   DELETE FROM dbos_ops.watched_versions AS v WHERE v.application_name = p_application AND v.application_version <> ALL (v_gone);
   INSERT INTO dbos_ops.watched_versions (application_name, application_version, gone_since)
@@ -361,9 +371,10 @@ BEGIN
       'Set DBOS__VMID to a name of its own for each process (pod name, unit instance, host and number: docs/adopt.md), restart, and finish or '
       'recover() what is PENDING under "local".');
   END IF;
+  -- What an older release of the application wrote is no matter, but for what it left PENDING: that is judged when its turn comes.
   SELECT w.workflow_uuid INTO v_unfenced
   FROM (SELECT r.* FROM dbos.workflow_status AS r ORDER BY r.created_at DESC LIMIT 5000) AS w
-  WHERE COALESCE(w.application_name, '') = p_application AND w.executor_id IS NOT NULL
+  WHERE COALESCE(w.application_name, '') = p_application AND w.application_version = dbos_sys.newest_version(p_application) AND w.executor_id IS NOT NULL
     AND ((w.status = 'PENDING' AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name))
       OR (w.status IN ('SUCCESS', 'ERROR') AND w.owner_xid IS NOT NULL)) LIMIT 1;
   IF v_unfenced IS NOT NULL AND NOT p_accept_unfenced THEN
