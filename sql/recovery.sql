@@ -48,6 +48,7 @@ SELECT * FROM dbos_sys.held('shop', 'e1', 'i3');
 SELECT dbos_sys.give_back('{a,b,x}', '{t-a,wrong,t-x}');
 SELECT workflow_uuid AS id, status, queue_name, recovery_attempts AS n FROM dbos.workflow_status ORDER BY 1;
 SELECT dbos_sys.give_back('{a}', '{t-a}'), dbos_sys.give_back('{}', '{}');
+SELECT executor_id, (SELECT count(*) FROM dbos_sys.held('shop', 'e1', 'i3')) AS held FROM dbos.workflow_status WHERE workflow_uuid = 'a';
 SELECT dbos_sys.give_back('{a}', '{}');
 -- Attempts do not go below none: an SDK may have written a run that counts none.
 UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-a', executor_id = 'e1', recovery_attempts = 0 WHERE workflow_uuid = 'a';
