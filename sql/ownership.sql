@@ -61,3 +61,17 @@ SELECT count(*) FROM dbos_sys.enqueue('other', '{w}', '{[]}', '{late}', ARRAY['{
 SELECT dbos_sys.work_waits('{q}'), dbos_sys.delayed_tick(), dbos_sys.deadline_tick(), dbos_sys.requeue('{many-6}', false);
 SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status,dbos.operation_outputs}'::text[]) AS c;
 COMMIT;
+-- The same for a session that only puts runs back.
+\c
+\set ECHO errors
+\i :setup
+\set ECHO all
+SET client_min_messages = error;
+VACUUM ANALYZE dbos.workflow_status, dbos.workflow_output;
+SELECT sum(dbos_sys.requeue('{nobody}', false)) FROM generate_series(1, 8);
+SELECT sum(dbos_sys.give_back('{nobody}', '{x}')) FROM generate_series(1, 8);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, owner_xid) SELECT 'many-' || i, 'PENDING', 'w', 'other', 'x' FROM generate_series(1, 4000) AS i;
+BEGIN;
+SELECT dbos_sys.give_back('{many-2}', '{x}'), dbos_sys.requeue('{many-4}', false);
+SELECT pg_stat_get_xact_tuples_fetched(c::regclass) + pg_stat_get_xact_tuples_returned(c::regclass) < 80 AS by_id, c FROM unnest('{dbos.workflow_status}'::text[]) AS c;
+COMMIT;
