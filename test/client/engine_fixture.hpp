@@ -61,6 +61,17 @@ class Process {
     return outcome_text(*outcome);
   }
 
+  // Starts that share a trip, whatever the speed of the I/O thread: both lanes are taken before. They go out when the store goes on.
+  template <class Start>
+  void start_together(const std::string& filler, Start&& start_them) {
+    store->pause(true);
+    for (int lane = 1; lane <= 2; ++lane) {
+      start(filler, "lane" + std::to_string(lane));
+      REQUIRE(eventually([&] { return store->flushes_waiting() == lane; }));
+    }
+    start_them();
+  }
+
   std::string status(const std::string& id) { return database->row(id).status; }
   std::string error(const std::string& id) { return database->row(id).error.value_or(""); }
   bool eventually(const std::function<bool()>& condition) { return store->wait_for(condition); }

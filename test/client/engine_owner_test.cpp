@@ -1,4 +1,4 @@
-// Which run owns an id, in which process, and for how long: starts, loss, waits without a stack, shutdown, the end of an incarnation.
+// Which run owns an id, in which process, and for how long: starts, claims, loss, shutdown, the end of an incarnation.
 #include "engine_fixture.hpp"
 
 using namespace dbos;
@@ -49,99 +49,6 @@ TEST_CASE("the same id started twice in one process is one run") {
   gate.open.set_value();
   CHECK(p.result(first) == "1");
   CHECK(p.result(second) == "1");
-}
-
-TEST_CASE("a run that was cancelled while it slept does not touch the world when it wakes") {
-  Process p;
-  std::atomic<int> bodies = 0;
-  p.workflow<int()>("sleeper", [&](Context& ctx) {
-    ctx.sleep(10s);
-    return ctx.step("after", [&] { return ++bodies; });
-  });
-  p.launch();
-  auto run = p.start("sleeper", "s1");
-  REQUIRE(p.eventually([&] { return p.database->count_steps("s1") == 1; }));
-  p.database->cancel("s1");
-  REQUIRE(p.eventually([&] {
-    p.clock->advance(1s);
-    std::lock_guard lock(p.database->mutex);
-    return p.clock->now() > MonotonicTime(std::chrono::hours(1) + 11s);
-  }));
-  CHECK_THROWS_AS(p.result(run), Cancelled);
-  CHECK(bodies == 0);
-}
-
-TEST_CASE("a long wait gives up its stack and costs no attempt") {
-  Process p;
-  std::atomic<int> bodies = 0;
-  std::atomic<int> entries = 0;
-  p.workflow<std::string()>("long", [&](Context& ctx) {
-    ++entries;
-    ctx.step("before", [&] { return ++bodies; });
-    ctx.sleep(24h);
-    return ctx.step("after", [&] { return std::string("woke"); });
-  });
-  p.launch();
-  auto run = p.start("long", "l1");
-  REQUIRE(p.eventually([&] {
-    std::lock_guard lock(p.database->mutex);
-    return p.database->steps.contains({"l1", 1});
-  }));
-  p.clock->advance(23h);
-  CHECK(p.status("l1") == "PENDING");
-  REQUIRE(p.eventually([&] {
-    p.clock->advance(10s);  // a jump while a reply is on its way shifts the estimate of the server's clock: keep it below unload_after
-    return p.status("l1") == "SUCCESS";
-  }));
-  CHECK(p.result(run) == "\"woke\"");
-  CHECK(bodies == 1);
-  CHECK(entries == 2);  // replayed once
-  CHECK(p.database->row("l1").attempts == 1);
-}
-
-TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
-  Process p;
-  std::atomic<int> bodies = 0;
-  std::atomic<bool> unwound = false;
-  struct Unwound {
-    std::atomic<bool>& flag;
-    ~Unwound() { flag = true; }
-  };
-  p.workflow<int()>("w", [&](Context& ctx) {
-    Unwound unwinding{unwound};
-    ctx.recv<int>("", 2h);
-    ctx.step("after", [&] { ++bodies; });
-    ctx.sleep(24h);
-    return bodies.load();
-  });
-  p.launch();
-  auto run = p.start("w", "twice");
-  auto recorded = [&](int function_id) { return p.database->step("twice", function_id).name; };
-  REQUIRE(p.eventually([&] { return recorded(1) == "DBOS.sleep"; }));
-  REQUIRE(p.eventually([&] {
-    p.clock->advance(10s);
-    return unwound.load();
-  }));
-  // Asked for by a message and, before the reply, by the end of the time.
-  p.store->hold_loads(true);
-  {
-    std::lock_guard lock(p.database->mutex);
-    p.database->messages.emplace("twice", "1");
-  }
-  p.store->notify("dbos_notifications_channel", "twice::__null__topic__");
-  REQUIRE(p.eventually([&] { return p.store->loads_waiting() == 1; }));
-  int before = p.store->trips();
-  p.clock->advance(2h);
-  REQUIRE(p.eventually([&] { return p.store->loads_waiting() > 1 || p.store->trips() > before; }));
-  p.store->release_load();
-  REQUIRE(p.eventually([&] { return recorded(3) == "DBOS.sleep"; }));
-  p.store->hold_loads(false);
-  REQUIRE(p.eventually([&] {
-    p.clock->advance(10min);
-    return p.status("twice") == "SUCCESS";
-  }));
-  CHECK(p.result(run) == "1");
-  CHECK(bodies == 1);
 }
 
 TEST_CASE("an id that comes back to its process waits until the old run has stopped") {
@@ -257,20 +164,6 @@ TEST_CASE("an executor that learns of its end stops its runs and joins again") {
   CHECK(p.database->count_steps("z1") == 0);
 }
 
-TEST_CASE("runs that wait hold no place of a queue without worker concurrency") {
-  Process p;
-  p.workflow<int()>("sleeper", [](Context& ctx) {
-    ctx.sleep(30s);
-    return 1;
-  });
-  p.workflow<int()>("quick", [](Context&) { return 2; });
-  for (int i = 0; i < kDefaultInFlight + 200; ++i) p.database->enqueue("a" + std::to_string(i), "sleeper", R"({"positionalArgs":[]})");
-  p.database->enqueue("z", "quick", R"({"positionalArgs":[]})");
-  p.options.drain_timeout = 0ms;
-  p.launch();
-  CHECK(p.eventually([&] { return p.status("z") == "SUCCESS"; }));
-}
-
 TEST_CASE("a start that is under way at shutdown is never acknowledged without a row") {
   Process p;
   p.workflow<int()>("w", [](Context&) { return 1; });
@@ -287,4 +180,191 @@ TEST_CASE("a start that is under way at shutdown is never acknowledged without a
   while (!closed) p.clock->advance(100ms);
   closer.join();
   CHECK_THROWS_AS(p.engine->wait_durable(queued), InDoubt);
+}
+
+TEST_CASE("each start and each claim has an owner token of its own") {
+  Process p;
+  std::mutex mutex;
+  std::multiset<std::string> tokens;
+  p.workflow<int()>("w", [](Context&) { return 1; });
+  p.launch();
+  p.store->watch([&](const Trip& trip) {
+    std::lock_guard lock(mutex);
+    if (trip.claim) tokens.insert(trip.claim->token);
+    if (!trip.flush) return;
+    for (const auto& run : trip.flush->runs)
+      if (run.is_new) tokens.insert(run.token);
+  });
+  for (int i = 0; i < 5; ++i) {
+    auto id = "claimed" + std::to_string(i);
+    p.database->enqueue(id, "w", R"({"positionalArgs":[]})");
+    p.store->notify("dbos_sys", "work");
+    p.result(p.start("w", "started" + std::to_string(i)));
+    REQUIRE(p.eventually([&] { return p.status(id) == "SUCCESS"; }));
+  }
+  std::lock_guard lock(mutex);
+  CHECK(tokens.size() >= 10);
+  CHECK(std::set<std::string>(tokens.begin(), tokens.end()).size() == tokens.size());
+}
+
+TEST_CASE("a row that nobody here runs is left alone for five seconds") {
+  Process p;
+  p.workflow<int()>("w", [](Context&) { return 1; });
+  p.launch();
+  std::atomic<int> compared = 0;
+  p.store->watch([&](const Trip& trip) { compared += trip.held ? 1 : 0; });
+  p.database->put("young",
+                  MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "on its way", .creator = "x", .inputs = "", .executor = "one"});
+  auto compare = [&](std::chrono::milliseconds after) {
+    int before = compared;
+    int trips = p.store->trips();
+    p.clock->advance(after);
+    REQUIRE(p.eventually([&] {
+      p.store->notify("dbos_sys", "work");  // a trip after the answer
+      return compared > before && p.store->trips() > trips + 1;
+    }));
+  };
+  compare(5s);
+  CHECK(p.database->row("young").owner == "on its way");
+  p.clock->advance(4s);
+  CHECK(p.database->row("young").owner == "on its way");
+  p.clock->advance(1s);
+  REQUIRE(p.eventually([&] {
+    p.store->notify("dbos_sys", "work");
+    return p.database->row("young").owner != "on its way";
+  }));
+}
+
+TEST_CASE("what a claim in doubt has taken is given back at once") {
+  Process p;
+  p.workflow<int()>("w", [](Context&) { return 1; });
+  p.launch();
+  p.database->enqueue("taken", "w", R"({"positionalArgs":[]})");
+  p.store->fail_next_claim(Fault::reply_lost);
+  // No time passes on the fake clock.
+  REQUIRE(p.eventually([&] {
+    p.store->notify("dbos_sys", "work");
+    return p.status("taken") == "SUCCESS";
+  }));
+  CHECK(p.database->row("taken").attempts == 1);
+}
+
+TEST_CASE("a waiting run that the database does not know as ours is asked about, and stops before it is due") {
+  Process p;
+  std::atomic<int> after = 0;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    ctx.sleep(40s);
+    return ++after;
+  });
+  p.launch();
+  auto run = p.start("w", "robbed");
+  REQUIRE(p.eventually([&] { return p.database->count_steps("robbed") == 1; }));
+  p.database->cancel("robbed");
+  p.clock->advance(6s);
+  CHECK_THROWS_AS(p.result(run), Cancelled);
+  CHECK(after == 0);
+}
+
+TEST_CASE("an end whose reply was lost, and which another end overtook, gives what is recorded") {
+  Process p;
+  Gate gate;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    ctx.step("a", [&] { gate.pass(); });
+    return 1;
+  });
+  p.launch();
+  auto run = p.start("w", "other");
+  gate.entered.get_future().wait();
+  {
+    std::lock_guard lock(p.database->mutex);
+    auto& row = p.database->rows["other"];
+    row.status = "SUCCESS";
+    row.output = "2";
+    row.owner.clear();
+  }
+  gate.open.set_value();
+  CHECK(p.result(run) == "2");
+}
+
+TEST_CASE("starts that an ended incarnation may not make go out under the next one, and what ran is stopped") {
+  Process p;
+  Gate gate;
+  std::atomic<int> begun = 0;
+  std::atomic<int> after = 0;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    ctx.step("a", [&] {
+      if (++begun == 1) gate.pass();
+    });
+    return ctx.step("b", [&] { return ++after; });
+  });
+  p.workflow<int()>("quick", [](Context&) { return 4; });
+  p.launch();
+  auto run = p.start("w", "old");
+  gate.entered.get_future().wait();
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.store->end_incarnation.insert(p.engine->identity().incarnation);
+  }
+  auto quick = p.start("quick", "new");
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10ms);  // the back-off of the start
+    return p.status("new") == "SUCCESS";
+  }));
+  CHECK(p.store->opens() == 2);
+  CHECK(p.result(quick) == "4");
+  gate.open.set_value();
+  // The row still names the old owner, so only the process can have stopped it; nobody runs it until it is given back.
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1s);
+    return p.status("old") == "SUCCESS";
+  }));
+  CHECK(p.database->row("old").attempts == 1);
+  CHECK(begun == 2);
+  CHECK(after == 1);
+}
+
+TEST_CASE("code that swallows the stop of a shutdown leaves its run to be run again") {
+  Process p;
+  p.workflow<int()>("w", [](Context& ctx) {
+    try {
+      ctx.sleep(30s);
+    } catch (...) {
+    }
+    return -1;
+  });
+  p.launch();
+  p.start("w", "kept");
+  REQUIRE(p.eventually([&] { return p.database->count_steps("kept") == 1; }));
+  p.engine->close(0ms);
+  CHECK(p.status("kept") == "ENQUEUED");
+  CHECK_FALSE(p.database->row("kept").output);
+}
+
+TEST_CASE("a body that does not end at a shutdown is asked to, named in the log, and its run handed back") {
+  Process p;
+  Gate gate;
+  std::atomic<bool> asked = false;
+  std::atomic<bool> named = false;
+  std::atomic<bool> ended = false;
+  p.options.log = [&](LogLevel, std::string_view text) {
+    if (text.find("workflow deaf did not stop in time") != std::string_view::npos) named = true;
+  };
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("s", [&](std::stop_token stop) {
+      std::stop_callback noticed(stop, [&] { asked = true; });
+      gate.pass();
+      ended = true;
+      return 1;
+    });
+  });
+  p.launch();
+  p.start("w", "deaf");
+  gate.entered.get_future().wait();
+  p.engine->close(0ms);
+  CHECK(asked);
+  CHECK(named);
+  CHECK(p.status("deaf") == "ENQUEUED");
+  gate.open.set_value();
+  REQUIRE(p.eventually([&] { return ended.load(); }));
+  CHECK(p.status("deaf") == "ENQUEUED");
 }

@@ -4,6 +4,24 @@
 using namespace dbos;
 using namespace dbos::testing;
 
+namespace {
+
+// Counts where it is converted.
+struct OffFiber {
+  int value = 0;
+  static inline std::atomic<int> on_fiber = 0;
+};
+void to_json(nlohmann::json& json, const OffFiber& from) {
+  OffFiber::on_fiber += Fiber::current() ? 1 : 0;
+  json = from.value;
+}
+void from_json(const nlohmann::json& json, OffFiber& to) {
+  OffFiber::on_fiber += Fiber::current() ? 1 : 0;
+  to.value = json.get<int>();
+}
+
+}  // namespace
+
 TEST_CASE("a run under an id of our own that ends at once is one row in its final state") {
   Process p;
   p.workflow<int(int)>("double", [](Context&, int n) { return 2 * n; });
@@ -202,22 +220,6 @@ TEST_CASE("a child is started once, awaited by parking, and its result is record
   CHECK(p.database->step("p1", 1).name == "DBOS.getResult");
 }
 
-TEST_CASE("calls of the context inside a step body are errors") {
-  Process p;
-  p.workflow<std::string()>("w", [](Context& ctx) {
-    return ctx.step("outer", [&]() -> std::string {
-      try {
-        ctx.step("inner", [] { return 1; });
-      } catch (const UsageError& e) {
-        return "refused";
-      }
-      return "nested";
-    });
-  });
-  p.launch();
-  CHECK(p.result(p.start("w", "")) == "\"refused\"");
-}
-
 TEST_CASE("a step that outlives its timeout is asked to stop and fails as StepTimeout") {
   Process p;
   p.workflow<std::string()>("w", [&](Context& ctx) {
@@ -239,23 +241,236 @@ TEST_CASE("a step that outlives its timeout is asked to stop and fails as StepTi
   CHECK(p.result(run) == "\"StepTimeout\"");
 }
 
-TEST_CASE("a message that arrives while the workflow waits is received once") {
+TEST_CASE("neither a result nor the acknowledgement of a start is handed out before it is durable") {
   Process p;
-  p.workflow<std::string()>("w", [&](Context& ctx) {
-    auto message = ctx.recv<std::string>("", 30s);
-    auto none = ctx.recv<std::string>("", 0ms);
-    return message.value_or("nothing") + (none ? "+" : "");
+  p.workflow<int()>("w", [](Context&) { return 1; });
+  p.launch();
+  p.store->hold(true);
+  auto ahead = p.start("w", "");
+  auto named = p.start("w", "named");
+  REQUIRE(p.eventually([&] { return p.store->flushes_waiting() > 0 && !p.status(ahead->id).empty() && !p.status("named").empty(); }));
+  auto acknowledged = std::async(std::launch::async, [&] {
+    p.engine->wait_durable(ahead);
+    p.engine->wait_durable(named);
+  });
+  CHECK_FALSE(p.engine->wait_outcome(ahead->id, ahead, 30ms));
+  CHECK(acknowledged.wait_for(0ms) == std::future_status::timeout);
+  p.store->hold(false);
+  acknowledged.get();
+  CHECK(p.result(ahead) == "1");
+  CHECK(p.result(named) == "1");
+}
+
+TEST_CASE("a child's handle and a foreign result are there when the database has decided, not before") {
+  Process p;
+  std::atomic<bool> started = false;
+  p.workflow<int()>("child", [](Context&) { return 1; });
+  p.workflow<int()>("parent", [&](Context& ctx) {
+    Workflow<int()> child(nullptr, "child", "");
+    ctx.step("a", [] {});
+    auto handle = ctx.start(child, {.id = "kid"});
+    started = true;
+    return handle.result();
+  });
+  p.database->put("kid",
+                  MemoryRow{.status = "PENDING", .name = "theirs", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
+  p.launch();
+  auto run = p.start("parent", "p1");
+  CHECK_THROWS_WITH_AS(p.result(run), doctest::Contains("belongs to workflow theirs"), WorkflowFailed);
+  CHECK_FALSE(started);
+}
+
+TEST_CASE("before a body that comes late the database is asked whether the run is still ours") {
+  Process p;
+  Gate frozen;
+  std::atomic<int> bodies = 0;
+  p.options.lease = 3s;
+  p.workflow<void()>("w", [&](Context& ctx) {
+    ctx.step("a", [&] { ++bodies; });
+    ctx.recv<int>("", 0ms);  // everything before is durable
+    frozen.pass();
+    ctx.step("b", [&] { ++bodies; });
   });
   p.launch();
-  auto run = p.start("w", "m1");
-  REQUIRE(p.eventually([&] {
-    std::lock_guard lock(p.database->mutex);
-    return p.database->steps.contains({"m1", 1});
-  }));
-  {
-    std::lock_guard lock(p.database->mutex);
-    p.database->messages.emplace("m1", "\"hello\"");
-  }
-  p.store->notify("dbos_notifications_channel", "m1::__null__topic__");
-  CHECK(p.result(run) == "\"hello\"");
+  auto run = p.start("w", "frozen");
+  frozen.entered.get_future().wait();
+  p.database->cancel("frozen");
+  p.clock->advance(1s);  // a third of the lease; the comparison of what is held comes later
+  frozen.open.set_value();
+  CHECK_THROWS_AS(p.result(run), Cancelled);
+  CHECK(bodies == 1);
+}
+
+TEST_CASE("every later call of a run that must stop throws again, and what the code returns is not kept") {
+  using Call = std::function<void(Context&)>;
+  Process p;
+  Workflow<int()> child(nullptr, "child", "");
+  Handle<int> foreign(nullptr);
+  std::map<std::string, Call> calls{
+      {"step", [](Context& ctx) { ctx.step("s", [] {}); }},
+      {"sleep", [](Context& ctx) { ctx.sleep(1s); }},
+      {"now_ms", [](Context& ctx) { ctx.now_ms(); }},
+      {"uuid", [](Context& ctx) { ctx.uuid(); }},
+      {"random", [](Context& ctx) { ctx.random(); }},
+      {"start", [&](Context& ctx) { ctx.start(child); }},
+      {"enqueue", [&](Context& ctx) { ctx.enqueue(child, "q", {}); }},
+      {"send", [](Context& ctx) { ctx.send("x", 1); }},
+      {"recv", [](Context& ctx) { ctx.recv<int>("", 1s); }},
+      {"set_event", [](Context& ctx) { ctx.set_event("k", 1); }},
+      {"get_event", [](Context& ctx) { ctx.get_event<int>("x", "k", 1s); }},
+      {"write_stream", [](Context& ctx) { ctx.write_stream("k", 1); }},
+      {"close_stream", [](Context& ctx) { ctx.close_stream("k"); }},
+      {"result", [&](Context&) { foreign.result(); }},
+  };
+  std::atomic<int> thrown = 0;
+  std::set<std::string> returned;
+  Gate gate;
+  p.workflow<int()>("child", [](Context&) { return 1; });
+  p.workflow<int()>("w", [&](Context& ctx) {
+    ctx.step("a", [&] { gate.pass(); });
+    try {
+      ctx.recv<int>("", 0ms);  // learns that the run is lost
+    } catch (...) {
+    }
+    for (auto& [name, call] : calls) {
+      try {
+        call(ctx);
+        returned.insert(name);
+      } catch (...) {
+        ++thrown;
+      }
+    }
+    return 7;
+  });
+  p.launch();
+  foreign = Handle<int>(std::make_shared<EngineHandle>(p.engine, "elsewhere", nullptr));
+  auto run = p.start("w", "stubborn");
+  gate.entered.get_future().wait();
+  std::atomic<int> told = 0;
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.flush) return;
+    for (const auto& item : trip.flush->runs) told += item.id == "stubborn" ? 1 : 0;
+  });
+  p.database->cancel("stubborn");
+  gate.open.set_value();
+  CHECK_THROWS_AS(p.result(run), Cancelled);
+  REQUIRE(p.eventually([&] { return thrown == static_cast<int>(calls.size()); }));
+  CHECK(returned.empty());
+  CHECK(p.status("stubborn") == "CANCELLED");
+  CHECK(p.database->count_steps("stubborn") == 0);
+  CHECK(told == 1);  // the record of step a, which brought the news
+}
+
+TEST_CASE("a step's body is asked to stop when its run is lost") {
+  Process p;
+  std::promise<void> entered;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("endless", [&](std::stop_token stop) {
+      entered.set_value();
+      while (!stop.stop_requested()) std::this_thread::yield();
+      return 1;
+    });
+  });
+  p.launch();
+  auto run = p.start("w", "asked");
+  entered.get_future().wait();
+  p.database->cancel("asked");
+  p.clock->advance(6s);  // what is held is compared
+  CHECK_THROWS_AS(p.result(run), Cancelled);
+}
+
+TEST_CASE("result() inside a step body lends its thread, so that the workflow it waits for can run") {
+  Process p;
+  Gate gate;
+  p.options.carriers = p.options.max_blocking_steps = 1;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.workflow<int()>("waiting", [&](Context& ctx) {
+    return ctx.step("wait", [&] {
+      gate.pass();
+      return Handle<int>(std::make_shared<EngineHandle>(p.engine, "quick", nullptr)).result() + 1;
+    });
+  });
+  p.launch();
+  auto run = p.start("waiting", "");
+  gate.entered.get_future().wait();
+  auto quick = p.start("quick", "quick");
+  p.engine->wait_durable(quick);
+  gate.open.set_value();
+  CHECK(p.result(run) == "2");
+}
+
+TEST_CASE("user types are read and written on the thread's own stack") {
+  Process p;
+  OffFiber::on_fiber = 0;
+  p.workflow<OffFiber(OffFiber)>("w", [](Context& ctx, OffFiber value) { return ctx.step("s", [&] { return value; }); });
+  p.launch();
+  CHECK(p.result(p.start("w", "", OffFiber{3})) == "3");
+  p.database->steps[{"again", 0}] = {0, "s", "5", std::nullopt, "", "portable_json"};
+  p.database->enqueue("again", "w", R"({"positionalArgs":[4]})");
+  p.store->notify("dbos_sys", "work");
+  REQUIRE(p.eventually([&] { return p.status("again") == "SUCCESS"; }));
+  CHECK(*p.database->row("again").output == "5");
+  CHECK(OffFiber::on_fiber == 0);
+}
+
+TEST_CASE("a result that is too large fails its step without a retry, and the workflow goes on") {
+  Process p;
+  p.options.max_payload = 1000;
+  std::atomic<int> bodies = 0;
+  p.workflow<std::string()>("w", [&](Context& ctx) {
+    try {
+      ctx.step("large", {.retries = 3}, [&] {
+        ++bodies;
+        return std::string(1000, 'x');
+      });
+    } catch (const StepFailed& e) {
+      return std::string(e.what());
+    }
+    return std::string("taken");
+  });
+  p.launch();
+  auto text = p.result(p.start("w", ""));
+  CHECK(text.find("1002 bytes, at most 1000") != std::string::npos);
+  CHECK(bodies == 1);
+}
+
+TEST_CASE("calls of the context inside a step body are errors, but for messages, events and streams") {
+  using Call = std::function<void(Context&)>;
+  Process p;
+  Workflow<int()> child(nullptr, "child", "");
+  std::map<std::string, Call> calls{
+      {"step", [](Context& ctx) { ctx.step("inner", [] {}); }},
+      {"sleep", [](Context& ctx) { ctx.sleep(1ms); }},
+      {"now_ms", [](Context& ctx) { ctx.now_ms(); }},
+      {"uuid", [](Context& ctx) { ctx.uuid(); }},
+      {"random", [](Context& ctx) { ctx.random(); }},
+      {"start", [&](Context& ctx) { ctx.start(child); }},
+      {"enqueue", [&](Context& ctx) { ctx.enqueue(child, "q", {}); }},
+      {"recv", [](Context& ctx) { ctx.recv<int>("", 0ms); }},
+      {"get_event", [](Context& ctx) { ctx.get_event<int>("x", "k", 0ms); }},
+      {"close_stream", [](Context& ctx) { ctx.close_stream("k"); }},
+  };
+  std::set<std::string> refused;
+  p.workflow<int()>("child", [](Context&) { return 1; });
+  p.workflow<int()>("w", [&](Context& ctx) {
+    ctx.step("outer", [&] {
+      for (auto& [name, call] : calls) {
+        try {
+          call(ctx);
+        } catch (const UsageError& e) {
+          if (std::string(e.what()).find("inside a step body") != std::string::npos) refused.insert(name);
+        }
+      }
+      ctx.send("inbox", 1);
+      ctx.set_event("k", 1);
+      ctx.write_stream("k", 1);
+    });
+    return ctx.step("next", [] { return 2; });
+  });
+  p.launch();
+  auto run = p.start("w", "");
+  CHECK(p.result(run) == "2");
+  CHECK(refused.size() == calls.size());
+  CHECK(p.database->count_steps(run->id) == 2);
+  CHECK(p.database->step(run->id, 1).name == "next");
 }

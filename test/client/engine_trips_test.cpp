@@ -57,23 +57,18 @@ TEST_CASE("what never reached the server and what rolled back goes again") {
 
 TEST_CASE("a record that the database refuses fails its own run only") {
   Process p;
-  std::atomic<int> left = 40;
-  std::promise<void> all;
-  p.workflow<int(int)>("s", [&](Context& ctx, int n) {
-    return ctx.step("a", [&] {
-      if (--left == 0) all.set_value();
-      return n;
-    });
-  });
+  p.workflow<int(int)>("s", [&](Context& ctx, int n) { return ctx.step("a", [&] { return n; }); });
+  p.workflow<void()>("filler", [](Context&) {});
   p.launch();
   std::vector<std::shared_ptr<Run>> runs;
-  p.store->hold(true);
-  for (int i = 0; i < 40; ++i) runs.push_back(p.start("s", "r" + std::to_string(i), i));
   {
     std::lock_guard lock(p.database->mutex);
     p.database->poison.insert("r17");
   }
-  p.store->hold(false);
+  p.start_together("filler", [&] {
+    for (int i = 0; i < 40; ++i) runs.push_back(p.start("s", "r" + std::to_string(i), i));
+  });
+  p.store->pause(false);
   for (int i = 0; i < 40; ++i) {
     if (i == 17) continue;
     CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
@@ -191,11 +186,13 @@ TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   p.workflow<int(int)>(
       "wait", [&](Context&, int n) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far" + std::to_string(n), nullptr)).result(); });
   p.launch();
+  std::atomic<std::size_t> most = 0;
+  p.store->watch([&](const Trip& trip) { most = std::max(most.load(), trip.outcomes.size()); });
   std::vector<std::shared_ptr<Run>> runs;
   for (int i = 0; i < kAwaited; ++i) runs.push_back(p.start("wait", "near" + std::to_string(i), i));
   REQUIRE(p.eventually([&] {
     p.clock->advance(1s);
-    return p.store->most_outcomes() >= 1000;
+    return most >= 1000;
   }));
   // A few end, wherever they stand in turn; the others keep waiting.
   for (int i = 0; i < kAwaited; i += 30) {
@@ -205,7 +202,7 @@ TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   }
   p.store->notify("dbos_sys", "done");
   for (int i = 0; i < kAwaited; i += 30) CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
-  CHECK(p.store->most_outcomes() == 1000);
+  CHECK(most == 1000);
   p.engine->close(0ms);
 }
 
@@ -242,4 +239,91 @@ TEST_CASE("what rode along with a flush and failed is not held against its run")
   p.clock->advance(6s);  // heartbeat, poll and comparison are due
   gate.open.set_value();
   CHECK(p.eventually([&] { return p.status("rider") == "SUCCESS"; }));
+}
+
+TEST_CASE("a trip has at most eight megabytes and the run that fills it") {
+  constexpr int kRuns = 24;
+  constexpr std::size_t kMegabyte = 1024 * 1024;
+  Process p;
+  std::atomic<int> left = kRuns;
+  std::promise<void> all;
+  p.options.carriers = kRuns;
+  p.workflow<int()>("large", [&](Context& ctx) {
+    ctx.step("s", [&] {
+      if (--left == 0) all.set_value();
+      return std::string(kMegabyte, 'x');
+    });
+    return 1;
+  });
+  p.launch();
+  std::atomic<std::size_t> most = 0;
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.flush) return;
+    std::size_t bytes = 0;
+    for (const auto& step : trip.flush->steps) bytes += step.output ? step.output->size() : 0;
+    most = std::max(most.load(), bytes);
+  });
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < kRuns; ++i) runs.push_back(p.start("large", "l" + std::to_string(i)));
+  // Both lanes are held while the results gather.
+  for (auto& run : runs) p.engine->wait_durable(run);
+  p.store->hold(true);
+  all.get_future().wait();
+  p.store->hold(false);
+  for (auto& run : runs) CHECK(p.result(run) == "1");
+  CHECK(most > kMegabyte);
+  CHECK(most <= 9 * kMegabyte + 100);
+}
+
+TEST_CASE("a record that is refused for one run sends that run alone to the dead letter") {
+  Process p;
+  std::atomic<int> entered = 0;
+  std::promise<void> open;
+  auto opened = open.get_future().share();
+  p.options.carriers = 3;
+  p.workflow<int(int)>("w", [&](Context& ctx, int n) {
+    return ctx.step("s", [&] {
+      ++entered;
+      opened.wait();
+      return n;
+    });
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < 3; ++i) runs.push_back(p.start("w", "r" + std::to_string(i), i));
+  REQUIRE(p.eventually([&] { return entered == 3; }));
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->refused_once.insert("r1");
+  }
+  open.set_value();
+  CHECK(p.result(runs[0]) == "0");
+  CHECK(p.result(runs[2]) == "2");
+  CHECK_THROWS_WITH_AS(p.result(runs[1]), doctest::Contains("another step is recorded"), DeadLetter);
+}
+
+TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
+  Process p;
+  std::atomic<int> executed = 0;
+  p.workflow<void()>("filler", [](Context&) {});
+  p.workflow<int(int)>("w", [&](Context&, int n) {
+    ++executed;
+    return n;
+  });
+  p.launch();
+  // The starts are committed, the reply is lost, the next try is not sent, and the one after that is refused because of one run.
+  for (auto fault : {Fault::none, Fault::none, Fault::reply_lost, Fault::never_sent}) p.store->fail_next(fault);
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.flush || !trip.flush->careful) return;
+    std::lock_guard lock(p.database->mutex);
+    p.database->poison.insert("r1");
+  });
+  std::vector<std::shared_ptr<Run>> runs;
+  p.start_together("filler", [&] {
+    for (int i = 0; i < 4; ++i) runs.push_back(p.start("w", "r" + std::to_string(i), i));
+  });
+  p.store->pause(false);
+  for (int i : {0, 2, 3}) CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
+  CHECK_THROWS_AS(p.engine->wait_durable(runs[1]), Error);
+  CHECK(executed == 3);
 }

@@ -39,12 +39,18 @@ int MemoryStore::free_lanes() {
 
 void MemoryStore::send(std::shared_ptr<const Trip> trip, Done done) {
   std::lock_guard lock(mutex_);
-  look_at(*trip);
+  if (watch_) watch_(*trip);
+  if (trip->flush) {
+    for (const auto& run : trip->flush->runs) {
+      overlapped_ = overlapped_ || under_way_.contains(run.id);
+      under_way_.insert(run.id);
+    }
+  }
   pending_.push_back({std::move(trip), std::move(done)});
 }
 
-// Uncommitted trips are committed by the next poll, whether they are answered then or not.
-bool MemoryStore::due(const Pending& pending) const { return !pending.committed || (!held_ && !pending.withheld); }
+// Something is to be done with it by the next poll.
+bool MemoryStore::due(const Pending& pending) const { return pending.committed ? !held_ && !pending.withheld : !paused_; }
 
 void MemoryStore::poll(MonotonicTime until) {
   std::unique_lock lock(mutex_);
@@ -52,18 +58,19 @@ void MemoryStore::poll(MonotonicTime until) {
   changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; });
   woken_ = false;
   for (auto& pending : pending_) {
-    if (pending.committed) continue;
+    if (pending.committed || paused_) continue;
     Fault fault = Fault::none;
-    if (pending.trip->flush && !faults_.empty()) {
-      fault = faults_.front();
-      faults_.pop_front();
+    for (auto* faults : {pending.trip->flush ? &faults_ : nullptr, pending.trip->claim ? &claim_faults_ : nullptr}) {
+      if (!faults || faults->empty()) continue;
+      fault = faults->front();
+      faults->pop_front();
     }
     pending.committed = true;
     pending.withheld = hold_loads_ && !pending.trip->load.empty();
     pending.reply = commit(*pending.trip, fault);
   }
   std::deque<Pending> answered;
-  auto waiting = std::stable_partition(pending_.begin(), pending_.end(), [&](const Pending& pending) { return due(pending); });
+  auto waiting = std::stable_partition(pending_.begin(), pending_.end(), [&](const Pending& pending) { return pending.committed && due(pending); });
   std::move(pending_.begin(), waiting, std::back_inserter(answered));
   pending_.erase(pending_.begin(), waiting);
   for (auto& pending : answered) {
@@ -79,18 +86,6 @@ void MemoryStore::poll(MonotonicTime until) {
   changed_.notify_all();
 }
 
-void MemoryStore::look_at(const Trip& trip) {
-  most_outcomes_ = std::max(most_outcomes_, trip.outcomes.size());
-  if (!trip.flush) return;
-  std::size_t bytes = 0;
-  for (const auto& step : trip.flush->steps) bytes += step.output ? step.output->size() : 0;
-  most_bytes_ = std::max(most_bytes_, bytes);
-  for (const auto& run : trip.flush->runs) {
-    overlapped_ = overlapped_ || under_way_.contains(run.id);
-    under_way_.insert(run.id);
-  }
-}
-
 void MemoryStore::wake() noexcept {
   std::lock_guard lock(mutex_);
   woken_ = true;
@@ -103,9 +98,25 @@ void MemoryStore::hold(bool on) {
   changed_.notify_all();
 }
 
+void MemoryStore::pause(bool on) {
+  std::lock_guard lock(mutex_);
+  paused_ = on;
+  changed_.notify_all();
+}
+
 void MemoryStore::fail_next(Fault fault) {
   std::lock_guard lock(mutex_);
   faults_.push_back(fault);
+}
+
+void MemoryStore::fail_next_claim(Fault fault) {
+  std::lock_guard lock(mutex_);
+  claim_faults_.push_back(fault);
+}
+
+void MemoryStore::watch(std::function<void(const Trip&)> watcher) {
+  std::lock_guard lock(mutex_);
+  watch_ = std::move(watcher);
 }
 
 void MemoryStore::hold_loads(bool on) {
@@ -150,16 +161,6 @@ int MemoryStore::trips() const {
   return trips_;
 }
 
-std::size_t MemoryStore::most_outcomes() const {
-  std::lock_guard lock(mutex_);
-  return most_outcomes_;
-}
-
-std::size_t MemoryStore::most_bytes() const {
-  std::lock_guard lock(mutex_);
-  return most_bytes_;
-}
-
 int MemoryStore::flushes() const {
   std::lock_guard lock(mutex_);
   return flushes_;
@@ -202,6 +203,8 @@ TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
   std::lock_guard lock(database_->mutex);
   if (trip.flush) {
     for (const auto& run : trip.flush->runs) {
+      if (run.is_new && end_incarnation.contains(identity_.incarnation))
+        return reply.error = TripError::permanent, reply.sqlstate = "WF021", reply.ended = true, reply;
       if (!database_->poison.contains(run.id)) continue;
       reply.error = TripError::permanent;
       reply.sqlstate = "22P05";
@@ -230,6 +233,7 @@ TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
     row.status = "ENQUEUED";
     row.owner.clear();
     --row.attempts;
+    if (row.queue.empty()) row.queue = "_dbos_internal_queue";
   }
   if (trip.retire) {
     for (auto& [id, row] : database_->rows) {
@@ -275,6 +279,7 @@ void MemoryStore::flush(const FlushRequest& request, TripReply& reply) {
 
 RunReply MemoryStore::flush_run(const RunItem& item, bool careful, std::set<int>& held, int index) {
   if (database_->locked.contains(item.id)) return {.state = RunState::busy};
+  if (database_->refused_once.erase(item.id) > 0) return {.state = RunState::refused, .value = "WF014", .detail = "another step is recorded there"};
   if (auto stutter = database_->stutter.find(item.id); stutter != database_->stutter.end() && std::exchange(stutter->second, !stutter->second))
     return {.state = RunState::busy};
   auto found = database_->rows.find(item.id);
@@ -366,12 +371,21 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
     record("DBOS.recv", std::nullopt);
     return {OpState::none, std::nullopt, ""};
   }
+  if (op.kind == "get_event") {
+    auto event = database_->events.find({args["id"].get<std::string>(), args["key"].get<std::string>()});
+    bool found = event != database_->events.end();
+    if (!found && !args.value("final", false)) return {OpState::wait, std::nullopt, ""};
+    auto value = found ? std::optional(event->second) : std::nullopt;
+    record("DBOS.getEvent", value);
+    return {found ? OpState::ok : OpState::none, value, "portable_json"};
+  }
   if (op.kind == "get_result") {
     auto& row = database_->rows[args["id"].get<std::string>()];
     if (!terminal(row.status) || row.status.empty()) return {OpState::wait, std::nullopt, ""};
     record("DBOS.getResult", row.output, row.error, args["id"].get<std::string>());
     return row.error ? OpReply{OpState::error, row.error, ""} : OpReply{OpState::ok, row.output, "portable_json"};
   }
+  if (op.kind == "set_event") database_->events[{id, args["key"].get<std::string>()}] = args["value"].get<std::string>();
   const char* name = op.kind == "set_event" ? "DBOS.setEvent" : op.kind == "write_stream" ? "DBOS.writeStream" : "DBOS.closeStream";
   if (!args.contains("unrecorded")) record(name, std::nullopt);
   return {OpState::ok, std::nullopt, ""};

@@ -59,9 +59,11 @@ struct MemoryDatabase {
   std::map<std::pair<std::string, int>, RecordedStep> steps;
   std::set<std::string> locked;                      // ids whose row another transaction holds
   std::map<std::string, bool> stutter;               // ids that are locked at every other flush, beginning with the next when true
+  std::set<std::string> refused_once;                // ids whose records are refused at the next flush, and nobody else's
   std::set<std::string> poison;                      // a flush with this id fails with an SQLSTATE that no other try passes
   std::multimap<std::string, std::string> messages;  // id → message
   std::set<std::string> keys;                        // of messages
+  std::map<std::pair<std::string, std::string>, std::string> events;
 
   MemoryRow row(const std::string& id) {
     std::lock_guard lock(mutex);
@@ -125,9 +127,14 @@ class MemoryStore final : public Store {
   void close() noexcept override {}
 
   // ---- the test's side, any thread
-  // Trips are committed at once but answered only by release(), while held.
+  // Trips are committed at once but answered only afterwards, while held; neither, while paused.
   void hold(bool on);
+  void pause(bool on);
+  // The next trip with a flush, or with a claim.
   void fail_next(Fault fault);
+  void fail_next_claim(Fault fault);
+  // Sees each trip as it is sent.
+  void watch(std::function<void(const Trip&)> watcher);
   // Trips that load runs are committed at once and answered in their order, one for each release_load(), while held.
   void hold_loads(bool on);
   void release_load();
@@ -140,16 +147,14 @@ class MemoryStore final : public Store {
   // Trips that were answered, and those of them with a flush.
   int trips() const;
   int flushes() const;
-  // The most that a trip had of these.
-  std::size_t most_outcomes() const;
-  std::size_t most_bytes() const;
   // A run was in two trips under way at the same time.
   bool overlapped() const;
   // Waits until condition() holds after some answered trip; false after 10 s of real time.
   bool wait_for(const std::function<bool()>& condition);
   // Flushes that are held back.
   int flushes_waiting() const;
-  std::set<std::string> end_incarnation;  // heartbeats of these are told that they have ended (guarded by the database's mutex)
+  std::set<std::string>
+      end_incarnation;  // their heartbeats are told that they have ended, their starts are refused (guarded by the database's mutex)
 
  private:
   struct Pending {
@@ -160,7 +165,6 @@ class MemoryStore final : public Store {
     TripReply reply = {};
   };
   bool due(const Pending& pending) const;
-  void look_at(const Trip& trip);
   TripReply commit(const Trip& trip, Fault fault);
   void flush(const FlushRequest& request, TripReply& reply);
   RunReply flush_run(const RunItem& item, bool careful, std::set<int>& held, int index);
@@ -177,16 +181,17 @@ class MemoryStore final : public Store {
   std::deque<Pending> pending_;
   std::deque<Notification> notifications_;
   std::deque<Fault> faults_;
+  std::deque<Fault> claim_faults_;
   std::multiset<std::string> under_way_;
   bool woken_ = false;
   bool held_ = false;
+  bool paused_ = false;
+  std::function<void(const Trip&)> watch_;
   bool hold_loads_ = false;
   bool fail_companions_ = false;
   bool overlapped_ = false;
   int trips_ = 0;
   int flushes_ = 0;
-  std::size_t most_outcomes_ = 0;
-  std::size_t most_bytes_ = 0;
   int opens_ = 0;
 };
 

@@ -1,6 +1,5 @@
 // Run: what a carrier does with it, and what its code does on the fiber. The engine's side of its life is in runs.cpp.
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "codec/portable_error.hpp"
@@ -25,21 +24,6 @@ thread_local Run* t_body = nullptr;
 
 [[gnu::noinline]] BodyScope::BodyScope(Run& run) noexcept : previous_(t_body) { t_body = &run; }
 [[gnu::noinline]] BodyScope::~BodyScope() { t_body = previous_; }
-
-void Outbox::prepend(Outbox&& earlier) {
-  Outbox later = std::move(*this);
-  *this = std::move(earlier);
-  start = start || later.start;
-  check = check || later.check;
-  std::move(later.steps.begin(), later.steps.end(), std::back_inserter(steps));
-  std::move(later.ops.begin(), later.ops.end(), std::back_inserter(ops));
-  std::move(later.children.begin(), later.children.end(), std::back_inserter(children));
-  if (later.final != FinalStatus::none) {
-    final = later.final;
-    output = std::move(later.output);
-    error = std::move(later.error);
-  }
-}
 
 std::size_t Outbox::bytes() const noexcept {
   std::size_t total = 256 + (output ? output->size() : 0) + (error ? error->size() : 0);

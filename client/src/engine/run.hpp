@@ -64,8 +64,6 @@ struct Outbox {
   std::optional<std::string> error = {};
 
   bool empty() const noexcept { return !start && !check && steps.empty() && ops.empty() && children.empty() && final == FinalStatus::none; }
-  // Puts what was sent in vain back in front.
-  void prepend(Outbox&& earlier);
   std::size_t bytes() const noexcept;
 };
 

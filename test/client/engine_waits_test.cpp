@@ -1,0 +1,260 @@
+// Waits of the engine: the check after each, runs without a stack, places of queues.
+#include "engine_fixture.hpp"
+
+using namespace dbos;
+using namespace dbos::testing;
+
+TEST_CASE("a run that was cancelled while it slept does not touch the world when it wakes") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  p.workflow<int()>("sleeper", [&](Context& ctx) {
+    ctx.sleep(10s);
+    return ctx.step("after", [&] { return ++bodies; });
+  });
+  p.launch();
+  auto run = p.start("sleeper", "s1");
+  REQUIRE(p.eventually([&] { return p.database->count_steps("s1") == 1; }));
+  p.database->cancel("s1");
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1s);
+    std::lock_guard lock(p.database->mutex);
+    return p.clock->now() > MonotonicTime(std::chrono::hours(1) + 11s);
+  }));
+  CHECK_THROWS_AS(p.result(run), Cancelled);
+  CHECK(bodies == 0);
+}
+
+TEST_CASE("a long wait gives up its stack and costs no attempt") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  std::atomic<int> entries = 0;
+  p.workflow<std::string()>("long", [&](Context& ctx) {
+    ++entries;
+    ctx.step("before", [&] { return ++bodies; });
+    ctx.sleep(24h);
+    return ctx.step("after", [&] { return std::string("woke"); });
+  });
+  p.launch();
+  auto run = p.start("long", "l1");
+  REQUIRE(p.eventually([&] {
+    std::lock_guard lock(p.database->mutex);
+    return p.database->steps.contains({"l1", 1});
+  }));
+  p.clock->advance(23h);
+  CHECK(p.status("l1") == "PENDING");
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10s);  // a jump while a reply is on its way shifts the estimate of the server's clock: keep it below unload_after
+    return p.status("l1") == "SUCCESS";
+  }));
+  CHECK(p.result(run) == "\"woke\"");
+  CHECK(bodies == 1);
+  CHECK(entries == 2);  // replayed once
+  CHECK(p.database->row("l1").attempts == 1);
+}
+
+TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  std::atomic<bool> unwound = false;
+  struct Unwound {
+    std::atomic<bool>& flag;
+    ~Unwound() { flag = true; }
+  };
+  p.workflow<int()>("w", [&](Context& ctx) {
+    Unwound unwinding{unwound};
+    ctx.recv<int>("", 2h);
+    ctx.step("after", [&] { ++bodies; });
+    ctx.sleep(24h);
+    return bodies.load();
+  });
+  p.launch();
+  auto run = p.start("w", "twice");
+  auto recorded = [&](int function_id) { return p.database->step("twice", function_id).name; };
+  REQUIRE(p.eventually([&] { return recorded(1) == "DBOS.sleep"; }));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10s);
+    return unwound.load();
+  }));
+  // Asked for by a message and, before the reply, by the end of the time.
+  p.store->hold_loads(true);
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->messages.emplace("twice", "1");
+  }
+  p.store->notify("dbos_notifications_channel", "twice::__null__topic__");
+  REQUIRE(p.eventually([&] { return p.store->loads_waiting() == 1; }));
+  int before = p.store->trips();
+  p.clock->advance(2h);
+  REQUIRE(p.eventually([&] { return p.store->loads_waiting() > 1 || p.store->trips() > before; }));
+  p.store->release_load();
+  REQUIRE(p.eventually([&] { return recorded(3) == "DBOS.sleep"; }));
+  p.store->hold_loads(false);
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10min);
+    return p.status("twice") == "SUCCESS";
+  }));
+  CHECK(p.result(run) == "1");
+  CHECK(bodies == 1);
+}
+
+TEST_CASE("runs that wait hold no place of a queue without worker concurrency") {
+  Process p;
+  p.workflow<int()>("sleeper", [](Context& ctx) {
+    ctx.sleep(30s);
+    return 1;
+  });
+  p.workflow<int()>("quick", [](Context&) { return 2; });
+  for (int i = 0; i < kDefaultInFlight + 200; ++i) p.database->enqueue("a" + std::to_string(i), "sleeper", R"({"positionalArgs":[]})");
+  p.database->enqueue("z", "quick", R"({"positionalArgs":[]})");
+  p.options.drain_timeout = 0ms;
+  p.launch();
+  CHECK(p.eventually([&] { return p.status("z") == "SUCCESS"; }));
+}
+
+TEST_CASE("a message that arrives while the workflow waits is received once") {
+  Process p;
+  p.workflow<std::string()>("w", [&](Context& ctx) {
+    auto message = ctx.recv<std::string>("", 30s);
+    auto none = ctx.recv<std::string>("", 0ms);
+    return message.value_or("nothing") + (none ? "+" : "");
+  });
+  p.launch();
+  auto run = p.start("w", "m1");
+  REQUIRE(p.eventually([&] {
+    std::lock_guard lock(p.database->mutex);
+    return p.database->steps.contains({"m1", 1});
+  }));
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->messages.emplace("m1", "\"hello\"");
+  }
+  p.store->notify("dbos_notifications_channel", "m1::__null__topic__");
+  CHECK(p.result(run) == "\"hello\"");
+}
+
+TEST_CASE("after each kind of wait the run is asked about before the next body") {
+  Process p;
+  std::atomic<int> bodies = 0;
+  auto fail_once = [&](StepContext& step) {
+    if (step.attempt() == 1) throw std::runtime_error("once more");
+    ++bodies;
+  };
+  p.database->put("far", MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
+  p.workflow<void(std::string)>("w", [&](Context& ctx, std::string kind) {
+    if (kind == "sleep") ctx.sleep(10s);
+    if (kind == "recv") ctx.recv<int>("", 10s);
+    if (kind == "get_event") ctx.get_event<int>("far", "k", 10s);
+    if (kind == "retry") ctx.step("flaky", {.retries = 1, .interval = 10s}, fail_once);
+    if (kind == "result") {
+      try {
+        Handle<int>(std::make_shared<EngineHandle>(p.engine, "far", nullptr)).result(10s);
+      } catch (const Timeout&) {
+      }
+    }
+    ctx.step("after", [&] { ++bodies; });
+  });
+  p.options.lease = 24h;  // neither a heartbeat nor the run's age asks
+  p.launch();
+  for (const char* kind : {"sleep", "recv", "get_event", "retry", "result"}) {
+    CAPTURE(kind);
+    auto run = p.start("w", kind, std::string(kind));
+    p.engine->wait_durable(run);
+    // The marker of the wait, or for a retry the start alone.
+    if (std::string_view(kind) != "retry") REQUIRE(p.eventually([&] { return p.database->count_steps(kind) == 1; }));
+    p.database->cancel(kind);
+    std::optional<WorkflowOutcome> outcome;
+    REQUIRE(p.eventually([&] {
+      p.clock->advance(1s);
+      outcome = p.engine->wait_outcome(kind, run, 1ms);
+      return outcome.has_value();
+    }));
+    CHECK(outcome->status == "CANCELLED");
+  }
+  CHECK(bodies == 0);
+}
+
+TEST_CASE("a run that was cancelled while it had no stack ends when it is due") {
+  Process p;
+  std::atomic<int> entries = 0;
+  p.workflow<int()>("long", [&](Context& ctx) {
+    ++entries;
+    ctx.sleep(24h);
+    return 1;
+  });
+  p.launch();
+  auto run = p.start("long", "gone");
+  REQUIRE(p.eventually([&] { return p.database->count_steps("gone") == 1; }));
+  p.database->cancel("gone");
+  std::optional<WorkflowOutcome> outcome;
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1h);
+    outcome = p.engine->wait_outcome("gone", run, 1ms);
+    return outcome.has_value();
+  }));
+  CHECK(outcome->status == "CANCELLED");
+  CHECK(entries == 1);
+}
+
+TEST_CASE("beyond max_stacks every wait gives up its stack, and runs that find none get the next") {
+  constexpr int kRuns = 12;
+  Process p;
+  std::atomic<int> entries = 0;
+  std::atomic<int> at_once = 0;
+  std::atomic<int> most = 0;
+  struct Entered {
+    std::atomic<int>& count;
+    ~Entered() { --count; }
+  };
+  p.options.max_stacks = 3;
+  p.workflow<int()>("sleeper", [&](Context& ctx) {
+    ++entries;
+    most = std::max(most.load(), ++at_once);
+    Entered entered{at_once};
+    ctx.sleep(30s);  // shorter than unload_after
+    return 1;
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < kRuns; ++i) runs.push_back(p.start("sleeper", "s" + std::to_string(i)));
+  REQUIRE(p.eventually([&] { return entries >= kRuns; }));
+  for (int i = 0; i < kRuns; ++i) REQUIRE(p.eventually([&] { return p.database->count_steps("s" + std::to_string(i)) == 1; }));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(5s);
+    for (int i = 0; i < kRuns; ++i)
+      if (p.status("s" + std::to_string(i)) != "SUCCESS") return false;
+    return true;
+  }));
+  CHECK(most <= 3);
+  CHECK(p.database->row("s0").attempts == 1);
+}
+
+TEST_CASE("no more runs are claimed than there are stacks left") {
+  Process p;
+  Gate gate;
+  std::atomic<int> entries = 0;
+  p.options.max_stacks = 2;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("s", [&] {
+      if (++entries == 1) gate.pass();
+      return 1;
+    });
+  });
+  std::atomic<int> most = 0;
+  p.launch();
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.claim) return;
+    for (const auto& queue : trip.claim->queues) most = std::max(most.load(), queue.limit);
+  });
+  for (int i = 0; i < 20; ++i) p.database->enqueue("q" + std::to_string(i), "w", R"({"positionalArgs":[]})");
+  p.store->notify("dbos_sys", "work");
+  gate.entered.get_future().wait();
+  CHECK(most <= 2);
+  gate.open.set_value();
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1s);
+    for (int i = 0; i < 20; ++i)
+      if (p.status("q" + std::to_string(i)) != "SUCCESS") return false;
+    return true;
+  }));
+  CHECK(most <= 2);
+}
