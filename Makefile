@@ -23,7 +23,7 @@ BUILD_CLIENT ?= build/client
 DIR ?= /usr/share/doc
 # The database that `make psql` opens.
 DB ?= dbos_sys
-# The suites that `make check` runs: all unless named.
+# The suites that `make check` runs: unless named, all but those that `make interop` adds; `all` for those too.
 SUITE ?=
 # How long `make chaos` goes on, and which faults in which order: at random unless named.
 MINUTES ?= 10
@@ -79,11 +79,16 @@ install: all ## install the extension into PG_CONFIG's PostgreSQL, the client in
 	cmake --install $(BUILD_CLIENT) --prefix $(PREFIX)
 
 # ---- tests
-.PHONY: check installcheck lint format chaos bench prove
+.PHONY: check interop drift installcheck lint format chaos bench prove
 check: ## run all tests on private servers (SUITE='regress isolation' for some)
 	@scripts/bootstrap test
 	@$(MAKE) --no-print-directory extension client
 	@scripts/run-tests $(SUITE)
+
+interop: ## run the official SDKs of four languages on our tables (installs Go, a JDK, Maven)
+	@scripts/bootstrap interop
+	@$(MAKE) --no-print-directory extension client TARGETS='interop_interop_worker interop_interop_client'
+	@scripts/run-tests interop
 
 installcheck: ## run the SQL tests on the installed extension of a running server (PGHOST, PGPORT)
 	@$(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG) installcheck

@@ -1,10 +1,10 @@
-# Sourced by the tests that run the official SDK: numbered results, a private server, the SDK itself.
+# Sourced by the tests that run an official SDK: numbered results, a private server, the SDK itself.
 # Everything that a test makes lies under $work; stop_all ends what it started.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 interop=$root/test/interop
 cluster=$root/scripts/cluster
-sdk=$root/build/interop
+installed=${SDK_DIR:-$root/build/interop}
 application=dbos_sys_interop
 
 tap_count=0
@@ -69,12 +69,16 @@ start_process() { # NAME command...
 	fi
 }
 
-# stop_process NAME [SIGNAL]
+# stop_process NAME [SIGNAL]: one that does not end within half a minute is killed, and counts as a failure.
 stop_process() {
 	local pid=${process_of[$1]:-}
 	[[ -n $pid ]] || return 0
 	unset "process_of[$1]"
 	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+	if ! timeout 30 tail --pid="$pid" -s 0.1 -f /dev/null; then
+		not_ok "$1 ends when it is told to"
+		kill -KILL "$pid"
+	fi
 	wait "$pid" 2>/dev/null || true
 }
 
@@ -85,7 +89,7 @@ stop_all() {
 	rm -rf "$work"
 }
 
-# --- server and SDK ---------------------------------------------------------
+# --- server and SDKs --------------------------------------------------------
 # Starts the private server $server with the extension installed. Sets BINDIR, LOG, PGHOST, PGPORT.
 start_server() { # options of scripts/cluster start
 	work=$(mktemp -d)
@@ -96,24 +100,33 @@ start_server() { # options of scripts/cluster start
 	export PGHOST PGPORT
 }
 
-# The SDK in build/interop, as package-lock.json pins it; a Node.js that runs it in $node.
-need_sdk() {
-	node=${NODE:-node}
-	[[ -n ${NODE:-} || ! -x $root/build/node/bin/node ]] || node=$root/build/node/bin/node
+# Takes the SDK of test/interop/LANGUAGE, which sdk.sh there installs into $sdk, pinned, or as version $SDK_VERSION. Sets title, and
+# `program NAME argument...` puts what runs one of its programs into the array $command:
+#   launch URI                      makes or migrates the tables, and nothing else
+#   app URI APPLICATION             runs workflows of its own; prints results
+#   worker URI APPLICATION [QUEUE]  serves the golden workflows until SIGTERM; says `ready` on descriptor 3
+#   client URI APPLICATION ID       enqueues the golden workflows for whatever worker serves them; prints results
+use_sdk() { # LANGUAGE
+	language=$1
+	sdk=$installed/$1
+	command=()
+	source "$interop/$1/sdk.sh"
 	mkdir -p "$sdk"
 	(
 		flock 9
-		cp "$interop"/{package.json,package-lock.json,.npmrc} "$interop"/*.mjs "$sdk/"
-		if ! cmp -s "$sdk/package-lock.json" "$sdk/node_modules/.installed"; then
-			npm --prefix "$sdk" ci --no-audit --no-fund --loglevel=error >"$work/npm.log" 2>&1 || { cat "$work/npm.log" >&2; exit 1; }
-			cp "$sdk/package-lock.json" "$sdk/node_modules/.installed"
-		fi
+		install_sdk >"$work/install.log" 2>&1 || { tail -n 40 "$work/install.log" >&2; exit 1; }
 	) 9>"$sdk/.lock"
-	export NODE_NO_WARNINGS=1
 }
+
+# For tests of other things that need some official SDK. Its programs are run as `"$node" "$sdk/worker.mjs"`.
+need_sdk() { use_sdk typescript; }
 
 # uri ROLE DATABASE
 uri() { printf 'postgresql://%s@%s:%s/%s\n' "$1" "${PGHOST//\//%2F}" "$PGPORT" "$2"; }
+
+# The same for an official SDK's programs: not every driver knows sockets. `start_server --tcp`, and $app_password as the role's password.
+app_password=app
+sdk_uri() { printf 'postgresql://app:%s@127.0.0.1:%s/%s\n' "$app_password" "$PGPORT" "$1"; } # DATABASE
 
 # sql DATABASE [psql options]: as the superuser, unaligned rows only, stops at the first error.
 sql() { "$BINDIR/psql" -XqAt -v ON_ERROR_STOP=1 -U postgres -d "$1" "${@:2}"; }

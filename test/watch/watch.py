@@ -21,7 +21,8 @@ def judged(session, folder, killed=(), orders=None):
     """Nothing is lost, nothing recorded twice, no body ran while another process was at it."""
     account = Account(os.path.join(folder, "effects.log"), killed)
     equal(account.together, [], "bodies that ran in two living processes at once")
-    equal(session.query("SELECT workflow_uuid, status FROM dbos.workflow_status WHERE status <> 'SUCCESS'"), [], "unsuccessful workflows")
+    equal(session.query("SELECT s.workflow_uuid, s.status, s.executor_id, s.recovery_attempts, left(o.error, 300) FROM dbos.workflow_status AS s "
+                        "LEFT JOIN dbos.workflow_output AS o USING (workflow_uuid) WHERE s.status <> 'SUCCESS'"), [], "unsuccessful workflows")
     known = {r[0] for r in session.query("SELECT workflow_uuid FROM dbos.workflow_status")}
     equal(account.started - known, set(), "acknowledged and lost")
     if orders is not None:

@@ -2,7 +2,7 @@
 // Writes `ready` to descriptor 3 when it takes work.
 import { writeSync } from 'node:fs';
 import { DBOS, PortableWorkflowError } from '@dbos-inc/dbos-sdk';
-import * as golden from './golden.mjs';
+import { golden } from './golden.mjs';
 
 const [uri, application, queue = golden.queue] = process.argv.slice(2);
 
@@ -28,7 +28,7 @@ async function rejectOrder(orderId) {
 }
 
 for (const workflow of [canonicalWorkflow, rejectOrder]) {
-  DBOS.registerWorkflow(workflow, { name: workflow.name, className: 'interop', serialization: 'portable' });
+  DBOS.registerWorkflow(workflow, { name: workflow.name, className: golden.class, serialization: 'portable' });
 }
 DBOS.setConfig({ name: application, applicationVersion: `${application}-1`, systemDatabaseUrl: uri, logLevel: 'warn' });
 await DBOS.launch();

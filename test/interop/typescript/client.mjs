@@ -1,14 +1,13 @@
-// A client on the official SDK: client.mjs URI APPLICATION WORKER. Enqueues the golden workflows for whatever worker serves them.
+// A client on the official SDK: client.mjs URI APPLICATION ID. Enqueues the golden workflows for whatever worker serves them.
 import assert from 'node:assert/strict';
 import { DBOSClient, PortableWorkflowError } from '@dbos-inc/dbos-sdk';
-import * as golden from './golden.mjs';
+import { golden, target } from './golden.mjs';
 import { check, finish } from './tap.mjs';
 
-const [uri, application, worker] = process.argv.slice(2);
+const [uri, application, id] = process.argv.slice(2);
 const client = await DBOSClient.create({ systemDatabaseUrl: uri, applicationName: application });
-const id = `ts-to-${worker}`;
 
-const handle = await client.enqueuePortable({ ...golden.target, workflowID: id }, golden.arguments_);
+const handle = await client.enqueuePortable({ ...target, workflowID: id }, golden.arguments);
 
 await check('reads the event that it set', async () => {
   assert.deepEqual(await client.getEvent(id, golden.eventKey, 30), golden.event);
@@ -24,7 +23,7 @@ await check('a message reaches it and the result comes back', async () => {
   assert.deepEqual(await handle.getResult(), golden.output);
 });
 await check('an error comes back with name, message, code and data', async () => {
-  const rejected = await client.enqueuePortable({ ...golden.target, workflowName: 'rejectOrder', workflowID: `${id}-rejected` }, ['o1']);
+  const rejected = await client.enqueuePortable({ ...target, workflowName: golden.failing, workflowID: `${id}-rejected` }, ['o1']);
   const error = await rejected.getResult().then(() => assert.fail('the workflow did not fail'), (e) => e);
   assert.ok(error instanceof PortableWorkflowError, `got ${error}`);
   assert.deepEqual({ name: error.name, message: error.message, code: error.code, data: error.data }, golden.failure);
@@ -32,7 +31,7 @@ await check('an error comes back with name, message, code and data', async () =>
 await check('the workflow is listed with its inputs and output', async () => {
   const [row] = await client.listWorkflows({ workflowIDs: [id] });
   assert.equal(row.status, 'SUCCESS');
-  assert.deepEqual(row.input, golden.arguments_);
+  assert.deepEqual(row.input, golden.arguments);
   assert.deepEqual(row.output, golden.output);
 });
 
