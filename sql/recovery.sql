@@ -51,9 +51,9 @@ SELECT dbos_sys.give_back('{a}', '{t-a}'), dbos_sys.give_back('{}', '{}');
 SELECT executor_id, (SELECT count(*) FROM dbos_sys.held('shop', 'e1', 'i3')) AS held FROM dbos.workflow_status WHERE workflow_uuid = 'a';
 SELECT dbos_sys.give_back('{a}', '{}');
 -- Attempts do not go below none: an SDK may have written a run that counts none.
-UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-a', executor_id = 'e1', recovery_attempts = 0 WHERE workflow_uuid = 'a';
+UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-a', executor_id = 'e1', recovery_attempts = 0, started_at_epoch_ms = 1 WHERE workflow_uuid = 'a';
 SELECT dbos_sys.give_back('{a}', '{t-a}');
-SELECT recovery_attempts FROM dbos.workflow_status WHERE workflow_uuid = 'a';
+SELECT recovery_attempts, started_at_epoch_ms FROM dbos.workflow_status WHERE workflow_uuid = 'a';
 
 -- A clean shutdown: attempts are not counted; the incarnation has ended.
 UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-' || workflow_uuid, executor_id = 'e2', recovery_attempts = 3, queue_name = CASE workflow_uuid WHEN 'a' THEN 'q' END;
@@ -101,7 +101,6 @@ SELECT state FROM dbos_sys.heartbeat('local', '10 s');
 UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid LIKE 'sdk-%';
 SELECT application_name, incarnation, state, lease_ms, sessions, pending FROM dbos_sys.executors() WHERE executor_id = 'local';
 -- An operator who names no application means all.
-SELECT dbos_sys.recover('{local}', 'py');
 SELECT dbos_sys.recover('{local}');
 \echo :LAST_ERROR_SQLSTATE
 SELECT dbos_sys.recover('{local}', p_force => true);
