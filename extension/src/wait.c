@@ -63,7 +63,8 @@ timeout_ms(FunctionCallInfo fcinfo, int argument)
 
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
-				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_timeout must not be null")));
+				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_timeout must not be null"),
+				 errhint("Give an interval, as '10 s'.")));
 	interval = PG_GETARG_INTERVAL_P(argument);
 	ms = (interval->month * (DAYS_PER_YEAR / MONTHS_PER_YEAR) + interval->day) * SECS_PER_DAY * 1000.0 +
 		interval->time / 1000.0;
@@ -210,15 +211,18 @@ checked_id(FunctionCallInfo fcinfo, int argument)
 
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
-				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_id must not be null")));
+				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_id must not be null"),
+				 errhint("Give the id of a workflow.")));
 	id = text_to_cstring(PG_GETARG_TEXT_PP(argument));
 	if (id[strspn(id, " \t\r\n\f\v")] == '\0')
 		ereport(ERROR,
-				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_id must not be blank: \"%s\"", id)));
+				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_id must not be blank: \"%s\"", id),
+				 errhint("Give the id of a workflow.")));
 	if (strlen(id) > ID_MAX_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_INVALID_ARGUMENT),
-				 errmsg("p_id has %zu bytes, at most %d are allowed", strlen(id), ID_MAX_BYTES)));
+				 errmsg("p_id has %zu bytes, at most %d are allowed", strlen(id), ID_MAX_BYTES),
+				 errhint("Give the id of a workflow.")));
 	return CStringGetTextDatum(id);
 }
 
@@ -254,12 +258,14 @@ checked_queues(FunctionCallInfo fcinfo, int argument)
 
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
-				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_queues must not be null")));
+				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_queues must not be null"),
+				 errhint("Give an array of queue names.")));
 	queues = PG_GETARG_ARRAYTYPE_P_COPY(argument);
 	if (ArrayGetNItems(ARR_NDIM(queues), ARR_DIMS(queues)) == 0 || array_contains_nulls(queues))
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_INVALID_ARGUMENT),
-				 errmsg("p_queues must name at least one queue and hold no null")));
+				 errmsg("p_queues must name at least one queue and hold no null"),
+				 errhint("Give an array of queue names.")));
 	return PointerGetDatum(queues);
 }
 

@@ -28,11 +28,13 @@ def judged(session, folder, killed=(), orders=None, broken_pipes=False):
     equal(session.query("SELECT s.workflow_uuid, s.status, s.executor_id, s.recovery_attempts, left(o.error, 300) FROM dbos.workflow_status AS s "
                         "LEFT JOIN dbos.workflow_output AS o USING (workflow_uuid) WHERE s.status <> 'SUCCESS' AND NOT " + (BROKEN_PIPE if broken_pipes else "false")), [], "unsuccessful workflows")
     known = {r[0] for r in session.query("SELECT workflow_uuid FROM dbos.workflow_status")}
-    equal(account.started - known, set(), "acknowledged and lost")
+    account.lost = account.started - known
+    equal(account.lost, set(), "acknowledged and lost")
     if orders is not None:
         equal(len(known), orders, "workflows")
-    equal(session.query("SELECT s.workflow_uuid FROM dbos.workflow_status AS s WHERE s.status = 'SUCCESS' AND (SELECT count(*) FROM dbos.operation_outputs AS o "
-                        "WHERE o.workflow_uuid = s.workflow_uuid AND o.function_name IN ('reserve', 'charge', 'pack', 'ship')) <> 4"), [], "records")
+    account.twice = session.query("SELECT s.workflow_uuid FROM dbos.workflow_status AS s WHERE s.status = 'SUCCESS' AND (SELECT count(*) FROM dbos.operation_outputs AS o "
+                                  "WHERE o.workflow_uuid = s.workflow_uuid AND o.function_name IN ('reserve', 'charge', 'pack', 'ship')) <> 4")
+    equal(account.twice, [], "workflows without exactly one record of each step")
     return account
 
 
@@ -312,7 +314,9 @@ def siege(server, folder, kills, seed, table):
         workflows = int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status"))
         recovered = int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status WHERE recovery_attempts > 1"))
         lines = ["| fault | times | workflows it hit | lost | recorded twice | in two processes at once |", "|---|--:|--:|--:|--:|--:|"]
-        lines += [f"| {fault} | {fleet.tried[fault]} | {fleet.owned[fault]} | 0 | 0 | 0 |" for fault in Siege.FAULTS]
+        # None at all, so none of each.
+        lost, twice, together = len(account.lost), len(account.twice), len(account.together)
+        lines += [f"| {fault} | {fleet.tried[fault]} | {fleet.owned[fault]} | {lost} | {twice} | {together} |" for fault in Siege.FAULTS]
         lines += ["", f"{workflows} workflows of 4 steps by the TypeScript SDK, {recovered} recovered; step bodies begun again after a death: {account.repeated()} "
                   f"(those that were under way). {broken} ended in ERROR `write EPIPE`, which SDK 5.3.0 makes of a terminated session by itself. Seed {seed}."]
         for line in lines:

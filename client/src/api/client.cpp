@@ -43,7 +43,7 @@ class ClientHandle final : public HandleState {
 };
 
 void check_id(const std::string& id) {
-  if (id.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("workflow id is blank");
+  if (is_blank(id)) throw UsageError("workflow id is blank");
 }
 
 std::string filter_text(const ListFilter& filter, const std::string& application) {
@@ -78,7 +78,7 @@ Client::~Client() = default;
 
 std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue, StartOptions options,
                                                   std::string inputs) {
-  if (queue.empty()) throw UsageError("queue name is blank");
+  if (is_blank(queue)) throw UsageError("queue name is blank");
   auto request = start_request(std::string(name), std::string(class_name), queue, options, std::move(inputs), kMaxPayload);
   RunItem item{.id = request.id.empty() ? uuid_v7() : request.id,
                .token = uuid_v4(),

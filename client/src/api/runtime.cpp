@@ -54,7 +54,7 @@ void check_options(const RuntimeOptions& options) {
   auto positive = [](const char* what, auto value) {
     if (value <= 0) throw UsageError(std::string(what) + " must be positive: " + std::to_string(value));
   };
-  if (options.application.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("RuntimeOptions::application is blank");
+  if (is_blank(options.application)) throw UsageError("RuntimeOptions::application is blank");
   positive("connections", options.connections);
   positive("lease (ms)", options.lease.count());
   positive("poll_interval (ms)", options.poll_interval.count());
@@ -65,7 +65,7 @@ void check_options(const RuntimeOptions& options) {
 }
 
 void check_queue(const std::string& name, const QueueOptions& options) {
-  if (name.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("queue name is blank");
+  if (is_blank(name)) throw UsageError("queue name is blank");
   if (name.starts_with("_dbos_")) throw UsageError("queue name " + name + " begins with _dbos_, which is reserved");
   if (options.worker_concurrency < 0 || options.concurrency < 0 || options.rate_limit < 0 || options.rate_period.count() < 0)
     throw UsageError("queue " + name + ": limits must not be negative");

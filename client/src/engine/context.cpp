@@ -43,12 +43,12 @@ Milliseconds check_timeout(std::string_view what, Milliseconds timeout, const Ru
 }
 
 void check_id(std::string_view what, std::string_view id, const Run& run) {
-  if (id.find_first_not_of(" \t\r\n") == std::string_view::npos) throw UsageError(std::string(what) + " is blank", {}, run.id);
+  if (is_blank(id)) throw UsageError(std::string(what) + " is blank", {}, run.id);
   if (id.size() > kIdBytes) throw UsageError(std::string(what) + " is longer than 512 bytes: " + std::string(id.substr(0, 40)) + "…", {}, run.id);
 }
 
 void check_name(std::string_view what, std::string_view name, const Run& run) {
-  if (name.find_first_not_of(" \t\r\n") == std::string_view::npos) throw UsageError(std::string(what) + " is blank", {}, run.id);
+  if (is_blank(name)) throw UsageError(std::string(what) + " is blank", {}, run.id);
   if (name.size() > kNameBytes)
     throw UsageError(std::string(what) + " is longer than 255 bytes: " + std::string(name.substr(0, 40)) + "…", {}, run.id);
 }

@@ -1,8 +1,9 @@
-// Identifiers that the client makes. Thread safety: all functions from any thread.
+// Identifiers that the client makes or is given. Thread safety: all functions from any thread.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace dbos::detail {
 
@@ -13,5 +14,7 @@ std::string uuid_v4();
 std::uint64_t random_bits();
 // Hex digest of this process's executable file: the default application version.
 std::string executable_digest();
+// No character that counts for the server, which refuses such ids and names.
+inline bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos; }
 
 }  // namespace dbos::detail

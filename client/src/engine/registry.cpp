@@ -1,9 +1,11 @@
 #include "engine/registry.hpp"
 
+#include "engine/ids.hpp"
+
 namespace dbos::detail {
 
 void Registry::add(const std::string& name, const WorkflowOptions& options, WorkflowBody body) {
-  if (name.find_first_not_of(" \t\r\n") == std::string::npos) throw UsageError("workflow name is blank");
+  if (is_blank(name)) throw UsageError("workflow name is blank");
   if (name.size() > 255) throw UsageError("workflow name is longer than 255 bytes: " + name.substr(0, 40) + "…");
   if (options.max_recovery_attempts < 0)
     throw UsageError("max_recovery_attempts of workflow " + name + " is negative: " + std::to_string(options.max_recovery_attempts));

@@ -2,6 +2,7 @@
 
 #include "codec/object_text.hpp"
 #include "dbos/error.hpp"
+#include "engine/ids.hpp"
 
 namespace dbos::detail {
 
@@ -11,10 +12,8 @@ constexpr std::size_t kIdBytes = 512;
 constexpr std::size_t kNameBytes = 255;
 constexpr std::int64_t kLongestMs = std::int64_t{100} * 366 * 24 * 3600 * 1000;
 
-bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos; }
-
 void check_text(const char* what, std::string_view text, std::size_t limit) {
-  if (blank(text)) throw UsageError(std::string(what) + " is blank");
+  if (is_blank(text)) throw UsageError(std::string(what) + " is blank");
   if (text.size() > limit)
     throw UsageError(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limit) +
                      " are allowed: " + std::string(text.substr(0, 40)) + "…");
