@@ -47,7 +47,7 @@ class Process {
     store = store_owner.get();
     engine = std::make_shared<Engine>(options, std::move(registry_), std::move(store_owner));
     engine->serve({.name = "_dbos_internal_queue"});
-    engine->open({.application = "test", .executor = executor_, .incarnation = uuid_v4(), .version = "1"}, false);
+    engine->open({.application = "test", .executor = executor_, .incarnation = uuid_v4(), .version = "1", .lease = options.lease}, false);
   }
 
   template <class... A>

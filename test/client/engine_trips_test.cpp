@@ -180,6 +180,7 @@ TEST_CASE("a child whose keys another transaction holds is started when that is 
 TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   constexpr int kAwaited = 1500;
   Process p;
+  p.workflow<void()>("quick", [](Context&) {});
   for (int i = 0; i < kAwaited; ++i)
     p.database->put("far" + std::to_string(i),
                     MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
@@ -187,7 +188,11 @@ TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
       "wait", [&](Context&, int n) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far" + std::to_string(n), nullptr)).result(); });
   p.launch();
   std::atomic<std::size_t> most = 0;
-  p.store->watch([&](const Trip& trip) { most = std::max(most.load(), trip.outcomes.size()); });
+  std::atomic<int> asked = 0;
+  p.store->watch([&](const Trip& trip) {
+    most = std::max(most.load(), trip.outcomes.size());
+    asked += trip.outcomes.empty() ? 0 : 1;
+  });
   std::vector<std::shared_ptr<Run>> runs;
   for (int i = 0; i < kAwaited; ++i) runs.push_back(p.start("wait", "near" + std::to_string(i), i));
   REQUIRE(p.eventually([&] {
@@ -203,6 +208,10 @@ TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   p.store->notify("dbos_sys", "done");
   for (int i = 0; i < kAwaited; i += 30) CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
   CHECK(most == 1000);
+  // Once each: the trips of other runs do not go on asking.
+  int before = asked;
+  for (int i = 0; i < 20; ++i) p.result(p.start("quick", ""));
+  CHECK(asked <= before + 2);
   p.engine->close(0ms);
 }
 
@@ -326,4 +335,34 @@ TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
   for (int i : {0, 2, 3}) CHECK(p.result(runs[static_cast<std::size_t>(i)]) == std::to_string(i));
   CHECK_THROWS_AS(p.engine->wait_durable(runs[1]), Error);
   CHECK(executed == 3);
+}
+
+TEST_CASE("what the database refuses besides the flush is asked for again with a pause, and runs go on meanwhile") {
+  Process p;
+  p.database->put("far", MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
+  p.workflow<int()>("wait", [&](Context&) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far", nullptr)).result(); });
+  p.workflow<int()>("quick", [](Context& ctx) { return ctx.step("s", [] { return 1; }); });
+  p.launch();
+  std::atomic<int> asked = 0;
+  p.store->watch([&](const Trip& trip) { asked += trip.outcomes.empty() ? 0 : 1; });
+  auto waiting = p.start("wait", "near");
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(100ms);
+    return asked > 0;
+  }));
+  p.store->fail_companions(true);
+  int before = asked;
+  p.clock->advance(1s);
+  REQUIRE(p.eventually([&] { return asked > before; }));
+  // Many trips, while the clock stands.
+  for (int i = 0; i < 20; ++i) CHECK(p.result(p.start("quick", "")) == "1");
+  CHECK(asked <= before + 1);
+  p.store->fail_companions(false);
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->rows["far"].status = "SUCCESS";
+    p.database->rows["far"].output = "3";
+  }
+  p.clock->advance(5s);
+  CHECK(p.result(waiting) == "3");
 }

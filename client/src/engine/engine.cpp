@@ -96,6 +96,7 @@ MonotonicTime Engine::next_timer() const {
 MonotonicTime Engine::next_look() const {
   auto until = std::min({next_timer(), next_beat_, next_poll_, next_held_});
   if (maintain_here_) until = std::min(until, next_maintain_);
+  if (companions_at_ > now()) until = std::min(until, companions_at_);
   for (const auto& shipment : again_) until = std::min(until, shipment->not_before);
   return until;
 }
@@ -117,25 +118,7 @@ bool Engine::send_something() {
   {
     std::lock_guard lock(mu_);
     shipment->parcels = take_parcels();
-    trip.load = std::exchange(to_load_, {});
-    trip.give_back = std::exchange(to_give_back_, {});
-    bool poll_due = time >= next_poll_;
-    if (std::exchange(ask_outcomes_, false) || poll_due) trip.outcomes = awaited_outcomes();
-    if (poll_due) {
-      next_poll_ = time + options_.poll_interval;
-      expect_work();
-      if (!options_.listen) wake_all_watchers();
-      post_ready();
-    }
-    if (!claiming_ && !draining_ && !registry_.empty()) {
-      ClaimRequest claim;
-      if (claim_capacity(claim.queues)) {
-        claim.token = uuid_v4();
-        claim.filter = filter_;
-        trip.claim = std::move(claim);
-        claiming_ = true;
-      }
-    }
+    take_companions(trip);
     beat(trip);
     any = !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim || trip.heartbeat ||
           trip.held || trip.maintain;
@@ -145,6 +128,30 @@ bool Engine::send_something() {
   if (!shipment->parcels.empty()) pack(*shipment);
   ship(std::move(shipment));
   return true;
+}
+
+// What is asked for besides: all of it can wait a little when the database has just refused some.
+void Engine::take_companions(Trip& trip) {
+  auto time = now();
+  bool poll_due = time >= next_poll_;
+  if (poll_due) {
+    next_poll_ = time + options_.poll_interval;
+    outcomes_due_ = kAllOutcomes;
+    expect_work();
+    if (!options_.listen) wake_all_watchers();
+    post_ready();
+  }
+  if (time < companions_at_) return;
+  trip.load = std::exchange(to_load_, {});
+  trip.give_back = std::exchange(to_give_back_, {});
+  if (outcomes_due_ > 0) trip.outcomes = awaited_outcomes();
+  if (claiming_ || draining_ || registry_.empty()) return;
+  ClaimRequest claim;
+  if (!claim_capacity(claim.queues)) return;
+  claim.token = uuid_v4();
+  claim.filter = filter_;
+  trip.claim = std::move(claim);
+  claiming_ = true;
 }
 
 void Engine::beat(Trip& trip) {
@@ -169,14 +176,14 @@ void Engine::notified(const Notification& notification) {
   const auto& payload = notification.payload;
   if (notification.channel == "dbos_sys") {
     if (payload == "work") expect_work();
-    else if (payload == "done") ask_outcomes_ = true;
+    else if (payload == "done") outcomes_due_ = kAllOutcomes;
   } else if (notification.channel == "dbos_notifications_channel") {
     wake_watchers("m:" + payload);
   } else if (notification.channel == "dbos_workflow_events_channel") {
     wake_watchers("e:" + payload);
   } else if (notification.channel.empty()) {
     expect_work();
-    ask_outcomes_ = true;
+    outcomes_due_ = kAllOutcomes;
     wake_all_watchers();
   }
   post_ready();

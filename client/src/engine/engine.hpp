@@ -49,6 +49,7 @@ struct StartRequest {
 
 // Runs of a queue without worker concurrency that execute in this process at most; those that sleep or wait do not count.
 inline constexpr int kDefaultInFlight = 1000;
+inline constexpr std::size_t kAllOutcomes = static_cast<std::size_t>(-1);
 inline constexpr std::string_view kInternalQueue = "_dbos_internal_queue";
 
 class Engine : public std::enable_shared_from_this<Engine> {
@@ -123,6 +124,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime next_timer() const;
   MonotonicTime next_look() const;
   bool send_something();
+  void take_companions(Trip& trip);
   void beat(Trip& trip);
   void notified(const Notification& notification);
   void rejoin();
@@ -203,7 +205,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::condition_variable idle_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
-  bool ask_outcomes_ = false;
+  std::size_t outcomes_due_ = 0;   // awaited workflows that are to be asked for; kAllOutcomes: each of them
   std::size_t outcomes_from_ = 0;  // where the next trip goes on asking, when one cannot ask for all
   bool claiming_ = false;
   bool draining_ = false;
@@ -217,6 +219,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime next_poll_{};
   MonotonicTime next_maintain_{};
   MonotonicTime poll_deadline_{};
+  MonotonicTime companions_at_{};  // after a refusal of what rides with flushes: not before
+  int companion_failures_ = 0;     // in a row
   bool maintain_here_ = false;
   bool ended_ = false;
   MonotonicTime next_rejoin_{};

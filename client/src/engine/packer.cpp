@@ -26,10 +26,11 @@ std::chrono::milliseconds back_off(int attempt) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(base * jitter));
 }
 
+// Asks for something that is asked for again at once when it fails.
+bool has_companions(const Trip& trip) { return trip.claim || !trip.load.empty() || !trip.outcomes.empty() || !trip.give_back.empty(); }
+
 // Nothing but runs could have raised the error.
-bool flush_alone(const Trip& trip) {
-  return !trip.claim && !trip.heartbeat && !trip.held && !trip.maintain && trip.load.empty() && trip.outcomes.empty() && trip.give_back.empty();
-}
+bool flush_alone(const Trip& trip) { return !has_companions(trip) && !trip.heartbeat && !trip.held && !trip.maintain; }
 
 // Schema, function or table missing, rights, I/O: the extension is being replaced, or an operator has to act. Runs wait.
 bool is_environment(std::string_view sqlstate) {
@@ -135,6 +136,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
     server_offset_ms_.store(reply.server_now_ms - local, std::memory_order_relaxed);
   }
   if (reply.error != TripError::none) return send_again(shipment, reply);
+  if (has_companions(trip)) companion_failures_ = 0;
   apply(*shipment, reply);
   if (trip.heartbeat) {
     maintain_here_ = !reply.maintained;
@@ -170,9 +172,11 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
     lost_claims_.insert(shipment->trip->claim->token);
     next_held_ = now();
   }
+  bool raised = reply.error == TripError::permanent || reply.error == TripError::transient;
+  if (raised && has_companions(*shipment->trip)) companions_at_ = now() + back_off(companion_failures_++);
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
-  if (!shipment->trip->outcomes.empty()) ask_outcomes_ = true;
+  if (!shipment->trip->outcomes.empty()) outcomes_due_ = kAllOutcomes;
   if (reply.error == TripError::permanent && (shipment->parcels.empty() || !flush_alone(*shipment->trip) || is_environment(reply.sqlstate)))
     log(LogLevel::error, "the database refused a request: " + reply.message + " (" + reply.sqlstate + ")");
   if (shipment->parcels.empty()) {

@@ -97,12 +97,13 @@ std::vector<std::string> Engine::awaited_outcomes() {
   for (const auto& [key, runs] : watches_) {
     if (key.starts_with("r:") && !runs_.contains(key.substr(2))) ids.push_back(key.substr(2));
   }
+  auto due = std::min(std::exchange(outcomes_due_, 0), ids.size());
   if (ids.size() <= kOutcomesPerTrip) return ids;
-  // In turn: each id is asked for in one of the next trips.
+  // In turn: each id that is due is asked for in one of the next trips.
   std::rotate(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(outcomes_from_ % ids.size()), ids.end());
   outcomes_from_ += kOutcomesPerTrip;
   ids.resize(kOutcomesPerTrip);
-  ask_outcomes_ = true;
+  outcomes_due_ = due - std::min(due, kOutcomesPerTrip);
   return ids;
 }
 
@@ -150,7 +151,7 @@ std::optional<WorkflowOutcome> Engine::wait_outcome(const std::string& id, const
   if (!entry) entry = std::make_shared<ForeignWait>();
   auto wait = entry;
   ++wait->waiters;
-  ask_outcomes_ = true;
+  outcomes_due_ = kAllOutcomes;
   store_->wake();
   bool told = wait_on(wait->changed, lock, [&] { return wait->outcome || quit_; });
   if (--wait->waiters == 0) foreign_.erase(id);
