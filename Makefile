@@ -118,4 +118,4 @@ dist: ## pack build/dbos_sys-VERSION.{tar.gz,zip} from the last commit
 clean: ## remove everything built, the private servers and their data
 	@if [[ -d build || -d $$(scripts/cluster folder) ]]; then scripts/cluster destroy all; fi
 	@rm -rf build
-	@rm -f extension/src/*.o extension/*.so extension/dbos_sys--*.sql extension/.built-for
+	@rm -f extension/src/*.o extension/*.so extension/dbos_sys--*.sql extension/dbos_sys-plain.sql extension/.built-for

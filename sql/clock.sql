@@ -9,12 +9,6 @@
 SELECT dbos_sys.now_ms();
 SET dbos_sys.fake_now = '';
 SELECT abs(dbos_sys.now_ms() - EXTRACT(epoch FROM clock_timestamp()) * 1000) < 60000 AS is_now;
--- Whoever is no superuser cannot turn the clock.
-CREATE ROLE regress_clock;
-SET ROLE regress_clock;
-SET dbos_sys.fake_now = '1';
-RESET ROLE;
-DROP ROLE regress_clock;
 -- Settings in ms, with or without the library.
 SELECT dbos_sys.setting_ms('grace', '2s'), dbos_sys.setting_ms('reconnect_backoff', '90s'), dbos_sys.setting_ms('no_such_setting', '1min'), dbos_sys.setting_ms('no_such_setting', '90000') AS bare;
 -- Version 7, variant 10, and ids made one after the other sort so.

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <utility>
 
+#include "plain_script.hpp"
 #include "report.hpp"
 #include "text.hpp"
 
@@ -102,8 +103,11 @@ void report_change(Client& client, const Common& common, const char* verb, const
 }  // namespace
 
 void run_init(const Common& common, const InitArguments& arguments) {
-  InitReport report = init_system_database(
-      {.database = common.db, .name = arguments.name, .owner = arguments.owner, .maintenance_database = arguments.maintenance_database});
+  InitReport report = init_system_database({.database = common.db,
+                                            .name = arguments.name,
+                                            .owner = arguments.owner,
+                                            .maintenance_database = arguments.maintenance_database,
+                                            .plain_script = arguments.plain ? kPlainScript : nullptr});
   if (common.json) {
     print({{"database", report.database},
            {"created_database", report.created_database},
@@ -115,8 +119,31 @@ void run_init(const Common& common, const InitArguments& arguments) {
   }
   std::cout << "database   " << printable(report.database) << (report.created_database ? " created" : " was there") << ", collation "
             << printable(report.collation) << (report.collation == "C" ? "" : " (C would be faster)") << "\n"
-            << "extension  dbos_sys " << report.extension_version << (report.created_extension ? " created" : " was there") << "\n"
+            << (arguments.plain ? "functions  dbos_sys " : "extension  dbos_sys ") << report.extension_version
+            << (report.created_extension ? " created"
+                : arguments.plain        ? " written again"
+                                         : " was there")
+            << "\n"
             << "tables     " << report.tables << "\n";
+}
+
+void run_migrate(const Common& common, const MigrateArguments& arguments) {
+  auto tell = [&](const MigrationStep& step) {
+    if (common.json) return;
+    if (!arguments.dry_run) std::cout << step.version << (step.online ? " online\n" : "\n") << std::flush;
+    else
+      for (const std::string& statement : step.statements)
+        std::cout << "-- " << step.version << (step.online ? " online\n" : "\n") << statement << ";\n";
+  };
+  MigrateReport report = migrate_system_database({.database = common.db, .force = arguments.force, .dry_run = arguments.dry_run}, tell);
+  if (common.json) {
+    nlohmann::json steps = nlohmann::json::array();
+    for (const MigrationStep& step : report.steps)
+      steps.push_back({{"version", step.version}, {"online", step.online}, {"statements", step.statements}});
+    print({{"from", report.from}, {"to", report.to}, {"steps", steps}});
+  } else if (!arguments.dry_run) {
+    std::cout << "tables at version " << report.to << (report.steps.empty() ? ", as they were\n" : "\n");
+  }
 }
 
 void run_list(const Common& common, const ListArguments& arguments) {

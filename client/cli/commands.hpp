@@ -19,6 +19,12 @@ struct InitArguments {
   std::string name = {};
   std::string owner = {};
   std::string maintenance_database = "postgres";
+  bool plain = false;
+};
+
+struct MigrateArguments {
+  bool force = false;
+  bool dry_run = false;
 };
 
 struct ListArguments {
@@ -60,6 +66,7 @@ struct ChangeArguments {
 };
 
 void run_init(const Common& common, const InitArguments& arguments);
+void run_migrate(const Common& common, const MigrateArguments& arguments);
 void run_list(const Common& common, const ListArguments& arguments);
 void run_show(const Common& common, const std::string& id);
 void run_start(const Common& common, const StartArguments& arguments);

@@ -31,7 +31,16 @@ void add_init(CLI::App& app, Common& common, InitArguments& arguments) {
   verb->add_option("--name", arguments.name, "name of the database, instead of the connection's");
   verb->add_option("--owner", arguments.owner, "existing role that shall own the database and the tables");
   verb->add_option("--maintenance-db", arguments.maintenance_database, "database to connect to for CREATE DATABASE")->capture_default_str();
+  verb->add_flag("--plain", arguments.plain, "the functions as plain SQL instead of the extension: for managed servers, as the database's owner");
   verb->callback([&] { run_init(common, arguments); });
+}
+
+void add_migrate(CLI::App& app, Common& common, MigrateArguments& arguments) {
+  CLI::App* verb =
+      add_verb(app, common, "migrate", "Bring an official SDK's tables to our version while its application works; safe to interrupt and repeat");
+  verb->add_flag("--force", arguments.force, "although older SDKs are connected");
+  verb->add_flag("--dry-run", arguments.dry_run, "only print the statements");
+  verb->callback([&] { run_migrate(common, arguments); });
 }
 
 void add_list(CLI::App& app, Common& common, ListArguments& arguments) {
@@ -118,11 +127,13 @@ int main(int argc, char** argv) {
   app.footer("Every verb has --help. Exit code: 0 done, 1 failed, 2 wrong usage.");
   Common common;
   InitArguments init;
+  MigrateArguments migrate;
   ListArguments list;
   StartArguments start;
   ChangeArguments change;
   std::string id;
   add_init(app, common, init);
+  add_migrate(app, common, migrate);
   add_list(app, common, list);
   add_show(app, common, id);
   add_start(app, common, start);

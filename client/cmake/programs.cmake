@@ -23,7 +23,14 @@ endfunction()
 file(GLOB DBOS_CLI_SOURCES CONFIGURE_DEPENDS cli/*.cpp)
 if(DBOS_CLI_SOURCES)
   find_package(CLI11 REQUIRED)
-  add_executable(dbos-sys ${DBOS_CLI_SOURCES})
+  # `dbos-sys init --plain` brings the extension's functions along as a script.
+  file(GLOB DBOS_SQL_SOURCES CONFIGURE_DEPENDS ${DBOS_ROOT}/extension/sql/*.sql ${DBOS_ROOT}/extension/plain/*.sql)
+  set(DBOS_PLAIN_SCRIPT "${CMAKE_CURRENT_BINARY_DIR}/plain_script.cpp")
+  add_custom_command(OUTPUT "${DBOS_PLAIN_SCRIPT}"
+    COMMAND "${DBOS_ROOT}/extension/assemble" plain-cpp > "${DBOS_PLAIN_SCRIPT}"
+    DEPENDS ${DBOS_SQL_SOURCES} ${DBOS_ROOT}/extension/assemble ${DBOS_ROOT}/extension/Makefile ${DBOS_ROOT}/extension/dbos_sys.control VERBATIM)
+  add_executable(dbos-sys ${DBOS_CLI_SOURCES} "${DBOS_PLAIN_SCRIPT}")
+  target_include_directories(dbos-sys PRIVATE cli)
   target_link_libraries(dbos-sys PRIVATE dbos::client dbos_build_flags CLI11::CLI11 Libpq::Libpq)
   target_compile_definitions(dbos-sys PRIVATE DBOS_VERSION="${PROJECT_VERSION}")
   install(TARGETS dbos-sys)

@@ -262,17 +262,34 @@ BEGIN
 END;
 $$;
 
--- Everything in the caller's transaction. The tables are locked first, in one order, so that nothing else stands between the steps.
+-- The tables that migrations after `p_version` or repairs touch, as SQL takes them: workflow_status first, as applications reach it first,
+-- and the version last. A foreign key goes with locks on both of its tables.
+CREATE OR REPLACE FUNCTION dbos_sys.adopt_tables(p_version bigint)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT string_agg(format('dbos.%I', t.table_name), ', ' ORDER BY t.table_name <> 'workflow_status', t.table_name = 'dbos_migrations', t.table_name)
+    FROM (
+      SELECT m.table_name FROM dbos_sys.upstream_migrations() AS m WHERE m.version > p_version
+      UNION SELECT 'workflow_status' FROM dbos_sys.upstream_migrations() AS m WHERE m.version > p_version AND m.kind = 'drop_constraint'
+      UNION SELECT e.table_name FROM dbos_sys.upstream_indexes() AS e WHERE dbos_sys.index_state(e.index_name) IN ('absent', 'broken')
+      UNION SELECT c.relname FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indrelid
+      WHERE c.relnamespace = to_regnamespace('dbos') AND NOT (x.indisvalid AND x.indisready)
+      UNION SELECT 'dbos_migrations') AS t (table_name)
+    WHERE to_regclass('dbos.' || t.table_name) IS NOT NULL);
+END;
+$$;
+
+-- Everything in the caller's transaction.
 CREATE OR REPLACE FUNCTION dbos_sys.install_adopt(p_version bigint, p_owner name, p_force boolean)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '5s'
 AS $$
 DECLARE
-  v_tables text := (
-    SELECT string_agg(format('dbos.%I', t.table_name), ', ' ORDER BY t.table_name <> 'workflow_status', t.table_name)
-    FROM (SELECT DISTINCT c.table_name FROM dbos_sys.upstream_columns() AS c) AS t WHERE to_regclass('dbos.' || t.table_name) IS NOT NULL);
   v_version bigint;
 BEGIN
   PERFORM dbos_sys.adopt_check_version(p_version);
@@ -281,7 +298,8 @@ BEGIN
   IF NOT COALESCE(p_force, false) THEN
     PERFORM dbos_sys.adopt_check_sessions(p_version);
   END IF;
-  PERFORM dbos_sys.install_run(p_owner, ARRAY[format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_tables)]);
+  PERFORM dbos_sys.install_lock_tables(p_owner, dbos_sys.adopt_tables(p_version),
+    'Call install() again when long transactions on them have ended (pg_stat_activity), or run dbos-sys migrate.');
   IF (SELECT max(m.version) FROM dbos.dbos_migrations AS m) <> p_version THEN
     PERFORM dbos_sys.fail('WF003', 'an SDK has just migrated schema dbos', NULL, 'Call dbos_sys.install() again.');
   END IF;
@@ -290,9 +308,6 @@ BEGIN
     PERFORM dbos_sys.install_run(p_owner, dbos_sys.migration_statements(v_version, false));
   END LOOP;
   PERFORM dbos_sys.install_run(p_owner, ARRAY[format('UPDATE dbos.dbos_migrations SET version = %s', dbos_sys.upstream_version())]);
-EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-  PERFORM dbos_sys.fail('WF003', format('the tables of schema dbos are in use: %s', SQLERRM), 'install() waits 5 s for them, so that it holds up nobody for long.',
-    'Call install() again when long transactions on them have ended (pg_stat_activity), or run dbos-sys migrate.');
 END;
 $$;
 

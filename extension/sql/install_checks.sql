@@ -190,3 +190,24 @@ BEGIN
   END IF;
 END;
 $$;
+
+-- Takes all locks or none, so that nothing is waited for later. The timeout ends a try before the server looks for a deadlock, whose victim
+-- could be the application; between tries the application goes on.
+CREATE OR REPLACE FUNCTION dbos_sys.install_lock_tables(p_owner name, p_tables text, p_hint text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '500ms'
+AS $$
+BEGIN
+  FOR v_try IN 1 .. 10 LOOP
+    BEGIN
+      PERFORM dbos_sys.install_run(p_owner, ARRAY[format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', p_tables)]);
+      RETURN;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      PERFORM pg_sleep(random() * 0.2);
+    END;
+  END LOOP;
+  PERFORM dbos_sys.fail('WF003', 'the tables are in use: ' || p_tables, 'To lock them was tried 10 times for half a second.', p_hint);
+END;
+$$;

@@ -59,20 +59,23 @@ BEGIN
 END;
 $$;
 
--- Drops as the owner, and takes back what install() gave to the worker's role. The lock on executors comes first: who registers now waits,
--- and then finds no table.
+-- Drops as the owner, and takes back what install() gave to the worker's role. The locks come first: who registers now waits, and then
+-- finds no table.
 CREATE OR REPLACE FUNCTION dbos_sys.uninstall_drop(p_owner name)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '5s'
 AS $$
 DECLARE
+  v_tables text[] := ARRAY(
+    SELECT format('dbos_ops.%I', t.table_name) FROM dbos_sys.ops_tables() AS t WHERE to_regclass('dbos_ops.' || t.table_name) IS NOT NULL);
   v_executors text[];
   v_pending bigint;
+  v_detail text;
 BEGIN
-  IF to_regclass('dbos_ops.executors') IS NOT NULL THEN
-    PERFORM dbos_sys.install_run(p_owner, ARRAY['LOCK TABLE dbos_ops.executors IN ACCESS EXCLUSIVE MODE']);
+  IF v_tables <> '{}' THEN
+    PERFORM dbos_sys.install_lock_tables(p_owner, array_to_string(v_tables, ', '),
+      'Call uninstall() again when long transactions on them have ended (pg_stat_activity).');
   END IF;
   v_executors := dbos_sys.live_executors();
   v_pending := dbos_sys.left_pending();
@@ -89,13 +92,10 @@ BEGIN
       'REVOKE ALL ON SCHEMA dbos FROM dbos_sys_worker']);
   END IF;
   PERFORM dbos_sys.install_run(p_owner,
-    ARRAY(SELECT format('DROP TABLE dbos_ops.%I', t.table_name) FROM dbos_sys.ops_tables() AS t WHERE to_regclass('dbos_ops.' || t.table_name) IS NOT NULL)
-    || ARRAY['DROP SCHEMA dbos_ops']);
-EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-  PERFORM dbos_sys.fail('WF003', format('the tables of schema dbos_ops are in use: %s', SQLERRM), 'uninstall() waits 5 s for them.',
-    'Call uninstall() again when long transactions on them have ended (pg_stat_activity).');
-WHEN dependent_objects_still_exist THEN
-  PERFORM dbos_sys.fail('WF003', format('other objects depend on schema dbos_ops: %s', SQLERRM), NULL, 'Drop these objects first, then call uninstall() again.');
+    ARRAY(SELECT 'DROP TABLE ' || array_to_string(v_tables, ', ') WHERE v_tables <> '{}') || ARRAY['DROP SCHEMA dbos_ops']);
+EXCEPTION WHEN dependent_objects_still_exist THEN
+  GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
+  PERFORM dbos_sys.fail('WF003', 'other objects depend on the tables of schema dbos_ops', v_detail || '.', 'Drop these objects first, then call uninstall() again.');
 END;
 $$;
 

@@ -8,7 +8,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'dbos_sys');
+  RETURN '@VERSION@';
 END;
 $$;
 
@@ -194,6 +194,6 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION dbos_sys.version() IS 'Version of the extension.';
+COMMENT ON FUNCTION dbos_sys.version() IS 'Version of these functions.';
 COMMENT ON FUNCTION dbos_sys.schema_version() IS 'Version of the DBOS tables of this database, NULL when there are none.';
 COMMENT ON FUNCTION dbos_sys.verify() IS 'Differences between the tables of this database and the shape that this release knows; no row when there are none.';

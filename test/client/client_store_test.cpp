@@ -297,8 +297,8 @@ TEST_CASE("databases that do not fit are refused with the remedy") {
   CHECK(thrown<dbos::ConnectionError>([&] { ClientStore(options(bare)).check_version(); }).sqlstate() == "WF002");
   auto error = thrown<dbos::ConnectionError>([&] { ClientStore(options(bare)).enqueue({queued("w")}); });
   CHECK(has(error.what(), "no dbos_sys database"));
-  CHECK(error.hint() == "CREATE EXTENSION dbos_sys; SELECT dbos_sys.install();");
-  query(bare, "CREATE EXTENSION dbos_sys");
+  CHECK(error.hint().starts_with("CREATE EXTENSION dbos_sys; SELECT dbos_sys.install();"));
+  server().make_functions(bare);
   ClientStore client(options(bare));
   CHECK(has(thrown<dbos::ConnectionError>([&] { client.check_version(); }).what(), "but not its tables"));
   CHECK(client.install() == "created");

@@ -15,10 +15,11 @@ namespace dbos::testing {
 
 namespace {
 
-std::string script() {
+std::string root() {
   const char* root = std::getenv("DBOS_SYS_ROOT");
-  return "'" + std::string(root ? root : DBOS_TEST_ROOT) + "/scripts/cluster' ";
+  return root ? root : DBOS_TEST_ROOT;
 }
+std::string script() { return "'" + root() + "/scripts/cluster' "; }
 
 std::string run(const std::string& command) {
   std::string output;
@@ -34,7 +35,13 @@ std::string run(const std::string& command) {
 
 }  // namespace
 
+bool plain() {
+  const char* flavour = std::getenv("DBOS_SYS_FLAVOUR");
+  return flavour && std::string(flavour) == "plain";
+}
+
 Server::Server(std::string name, std::string options) : name_(std::move(name)) {
+  if (plain()) options += " --no-preload";
   if (!std::getenv("DBOS_SYS_ROOT")) run(script() + "prepare");
   cluster("start", options + " --owner " + std::to_string(::getpid()));
   base_ = run(script() + "uri " + name_);
@@ -64,11 +71,16 @@ std::string Server::create_database(const std::string& name) const {
   return uri(name);
 }
 
+void Server::make_functions(const std::string& uri) const {
+  if (plain()) run("\"" + variable("BINDIR") + "/psql\" -Xq '" + uri + "' -f '" + root() + "/extension/dbos_sys-plain.sql'");
+  else query(uri, "CREATE EXTENSION dbos_sys");
+}
+
 std::string Server::create_system_database(const std::string& name) {
   std::string source = "dbos_template_" + std::to_string(::getpid());
   if (!has_template_) {
     auto uri = create_database(source);
-    query(uri, "CREATE EXTENSION dbos_sys");
+    make_functions(uri);
     query(uri, "SELECT dbos_sys.install()");
     has_template_ = true;
   }

@@ -1,4 +1,4 @@
-// A private PostgreSQL server for the tests of one program: a cluster of scripts/cluster that is destroyed when the program ends.
+// A private PostgreSQL server (not preloaded in the plain flavour) for the tests of one program: a cluster of scripts/cluster that is destroyed when the program ends.
 #pragma once
 
 #include <string>
@@ -17,7 +17,9 @@ class Server {
   std::string uri(const std::string& database = "postgres") const;
   // A new, empty database (collation C); its URI.
   std::string create_database(const std::string& name) const;
-  // A new database with extension and tables, copied from one that is made once.
+  // Extension or, with DBOS_SYS_FLAVOUR=plain, the plain script.
+  void make_functions(const std::string& uri) const;
+  // A new database with functions and tables, copied from one that is made once.
   std::string create_system_database(const std::string& name);
 
   // One of scripts/cluster's verbs on this cluster; its output. Throws when it fails.

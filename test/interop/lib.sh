@@ -147,8 +147,32 @@ new_database() { # NAME
 	sql postgres -c "CREATE DATABASE \"$1\" OWNER app"
 }
 
-# As a user does it: the superuser makes the extension, install() gives the tables to the database's owner.
+# --- flavours: DBOS_SYS_FLAVOUR is empty for the extension, or plain for the script that the database's owner runs, no superuser --------
+plain_script=$root/extension/dbos_sys-plain.sql
+server_options=() installer=postgres
+[[ ${DBOS_SYS_FLAVOUR:-} != plain ]] || { server_options=(--no-preload) installer=app; }
+
+# The functions of dbos_sys, and their end.
+make_functions() { # DATABASE
+	if [[ ${DBOS_SYS_FLAVOUR:-} == plain ]]; then
+		"$BINDIR/psql" -Xq -U app -d "$1" -f "$plain_script" >/dev/null
+	else
+		sql "$1" -c 'CREATE EXTENSION dbos_sys'
+	fi
+}
+remove_functions() { # DATABASE
+	if [[ ${DBOS_SYS_FLAVOUR:-} == plain ]]; then
+		sql "$1" -c 'SET client_min_messages = warning' -c 'SET ROLE app' -c 'DROP SCHEMA dbos_sys CASCADE'
+	else
+		sql "$1" -c 'DROP EXTENSION dbos_sys' -c 'DROP SCHEMA dbos_sys'
+	fi
+}
+# psql as who installs: the superuser, or the owner.
+as_installer() { "$BINDIR/psql" -XqAt -v ON_ERROR_STOP=1 -U "$installer" -d "$1" "${@:2}"; } # DATABASE [psql options]
+
+# As a user does it: functions, then install(), which gives the tables to the database's owner.
 new_system_database() { # NAME
 	new_database "$1"
-	sql "$1" -c 'CREATE EXTENSION dbos_sys' -c 'SELECT dbos_sys.install()' >/dev/null
+	make_functions "$1"
+	as_installer "$1" -c 'SELECT dbos_sys.install()' >/dev/null
 }

@@ -303,6 +303,14 @@ std::vector<Result> Connection::await_results() {
   }
 }
 
+Result Connection::run_script(const char* sql) {
+  if (PQexitPipelineMode(conn_.get()) != 1) throw ConnectionError(failure().message);
+  Result result(PQexec(conn_.get(), sql));
+  if (!alive()) throw InDoubt("the connection to the database was lost: " + failure().message);
+  PQenterPipelineMode(conn_.get());
+  return result;
+}
+
 ServerError Connection::failure() const {
   if (!reason_.empty()) return {{}, reason_, {}, {}};
   const char* password = PQpass(conn_.get());

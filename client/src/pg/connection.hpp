@@ -86,6 +86,10 @@ class Connection {
   // sync() and await_results().
   std::vector<Result> finish_transaction();
 
+  // A constant text of several statements that brings its own BEGIN and COMMIT. Waits for its end; while nothing else is under way.
+  // The result is the last statement's, or the first failure. Throws InDoubt when the connection is lost.
+  Result run_script(const char* sql);
+
   // Why the connection failed: one line, no password. sqlstate where the server gave one.
   ServerError failure() const;
   std::string host() const;

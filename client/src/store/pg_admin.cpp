@@ -9,38 +9,43 @@
 #include "dbos/admin.hpp"
 #include "dbos/error.hpp"
 #include "pg/connection.hpp"
+#include "store/pg_setup.hpp"
 
 namespace dbos {
 
 namespace {
 
+using detail::ask;
+using detail::fail_setup;
+using detail::run_alone;
 using detail::pg::Connection;
 using detail::pg::Params;
 using detail::pg::Result;
 using detail::pg::ServerError;
 using detail::pg::Target;
 
-std::string quoted(std::string_view text, char quote) {
-  std::string out(1, quote);
+// A value in a connection string.
+std::string quoted(std::string_view text) {
+  std::string out = "'";
   for (char c : text) {
-    if (c == quote || (quote == '\'' && c == '\\')) out += quote == '\'' ? '\\' : quote;
+    if (c == '\'' || c == '\\') out += '\\';
     out += c;
   }
-  return out + quote;
+  return out + "'";
 }
-std::string identifier(std::string_view name) { return quoted(name, '"'); }
+using detail::quoted_identifier;
 
 bool is_connection_string(const std::string& text) { return text.find('=') != std::string::npos || text.find("://") != std::string::npos; }
 
 // The same connection to another database of the server. Strings that cannot be parsed stay, for connect() to complain about.
 std::string with_name(const std::string& database, const std::string& name) {
-  std::string out = "dbname=" + quoted(name, '\'');
+  std::string out = "dbname=" + quoted(name);
   if (!is_connection_string(database)) return out;
   std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfoParse(database.c_str(), nullptr), PQconninfoFree);
   if (!options) return database;
   for (const auto* option = options.get(); option->keyword; option++) {
     std::string_view key = option->keyword;
-    if (option->val && *option->val && key != "dbname") out += " " + std::string(key) + "=" + quoted(option->val, '\'');
+    if (option->val && *option->val && key != "dbname") out += " " + std::string(key) + "=" + quoted(option->val);
   }
   return out;
 }
@@ -54,70 +59,67 @@ std::string resolved_name(const std::string& database) {
   return name ? name : "";
 }
 
-[[noreturn]] void fail(const ServerError& error, const std::string& what, const std::string& hint) {
-  std::string message = what + ": " + error.message;
-  if (!error.detail.empty()) message += " (" + error.detail + ")";
-  throw Error(message, error.sqlstate, {}, error.hint.empty() ? hint : error.hint);
-}
-
-// One statement as one transaction: CREATE DATABASE may not share one.
-Result run(Connection& connection, const std::string& sql, const Params& params = {}) {
-  if (!connection.queue(sql.c_str(), params)) throw ConnectionError(connection.failure().message);
-  return std::move(connection.finish_transaction().at(0));
-}
-
-Result ask(Connection& connection, const std::string& sql, const Params& params, const std::string& what) {
-  Result result = run(connection, sql, params);
-  if (!result.ok()) fail(result.error(), what, {});
-  return result;
-}
-
 std::string hint_for_database(const ServerError& error, const InitOptions& options) {
   if (error.sqlstate == "42501") return "the role needs CREATEDB, and to be a member of the owner; or run this as a superuser";
-  if (error.sqlstate == "42704" && !options.owner.empty()) return "CREATE ROLE " + identifier(options.owner) + " LOGIN;";
+  if (error.sqlstate == "42704" && !options.owner.empty()) return "CREATE ROLE " + quoted_identifier(options.owner) + " LOGIN;";
   return {};
 }
 
 // False when another session has just made it.
 bool create_database(const InitOptions& options, const std::string& name) {
   auto maintenance = Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
-  std::string sql = "CREATE DATABASE " + identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
-  if (!options.owner.empty()) sql += " OWNER " + identifier(options.owner);
-  Result result = run(maintenance, sql);
+  std::string sql =
+      "CREATE DATABASE " + quoted_identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
+  if (!options.owner.empty()) sql += " OWNER " + quoted_identifier(options.owner);
+  Result result = run_alone(maintenance, sql);
   if (result.ok()) return true;
   ServerError error = result.error();
   bool raced = error.sqlstate == "42P04" || error.sqlstate == "23505";
-  if (!raced) fail(error, "cannot create database " + identifier(name), hint_for_database(error, options));
+  if (!raced) fail_setup(error, "cannot create database " + quoted_identifier(name), hint_for_database(error, options));
   return false;
 }
 
 std::string hint_for_extension(const ServerError& error) {
-  if (error.sqlstate == "42501") return "a superuser has to run this, or CREATE EXTENSION dbos_sys; in this database before you do";
-  if (error.sqlstate == "0A000" || error.sqlstate == "58P01") return "install the extension's files on the server: make install in its sources";
+  if (error.sqlstate == "42501")
+    return "a superuser has to run this, or CREATE EXTENSION dbos_sys; in this database before you do; on a managed server: init --plain";
+  if (error.sqlstate == "0A000" || error.sqlstate == "58P01")
+    return "install the extension's files on the server: make install in its sources; on a managed server: init --plain";
   return {};
 }
 
-std::string extension_version(Connection& connection) {
+// Empty when they are absent.
+std::string functions_version(Connection& connection) {
   Result found =
-      ask(connection, "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'dbos_sys'", {}, "cannot look for the extension");
-  return found.rows() == 0 ? std::string() : found.text(0, 0);
+      ask(connection,
+          "SELECT FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'dbos_sys' AND "
+          "p.proname = 'version'",
+          {}, "cannot look for the functions");
+  if (found.rows() == 0) return {};
+  return ask(connection, "SELECT dbos_sys.version()", {}, "cannot read the version of the functions").text(0, 0);
 }
 
 bool create_extension(Connection& connection) {
-  if (!extension_version(connection).empty()) return false;
-  Result result = run(connection, "CREATE EXTENSION dbos_sys");
+  if (!functions_version(connection).empty()) return false;
+  Result result = run_alone(connection, "CREATE EXTENSION dbos_sys");
   if (result.ok()) return true;
   ServerError error = result.error();
   bool raced = error.sqlstate == "42710" || error.sqlstate == "23505";
-  if (!raced) fail(error, "cannot create extension dbos_sys", hint_for_extension(error));
+  if (!raced) fail_setup(error, "cannot create extension dbos_sys", hint_for_extension(error));
   return false;
+}
+
+bool run_plain_script(Connection& connection, const char* script) {
+  bool absent = functions_version(connection).empty();
+  Result result = connection.run_script(script);
+  if (!result.ok()) fail_setup(result.error(), "cannot make the functions");
+  return absent;
 }
 
 std::string install_tables(Connection& connection, const std::string& owner) {
   Params params;
   params.text_or_null(owner);
-  Result result = run(connection, "SELECT dbos_sys.install($1::pg_catalog.text::pg_catalog.name)", params);
-  if (!result.ok()) fail(result.error(), "cannot make the tables", {});
+  Result result = run_alone(connection, "SELECT dbos_sys.install($1::pg_catalog.text::pg_catalog.name)", params);
+  if (!result.ok()) fail_setup(result.error(), "cannot make the tables", {});
   return result.text(0, 0);
 }
 
@@ -138,9 +140,9 @@ InitReport init_system_database(const InitOptions& options) {
     return Connection::connect(target);
   };
   Connection connection = connect();
-  report.created_extension = create_extension(connection);
+  report.created_extension = options.plain_script ? run_plain_script(connection, options.plain_script) : create_extension(connection);
   report.tables = install_tables(connection, options.owner);
-  report.extension_version = extension_version(connection);
+  report.extension_version = functions_version(connection);
   Result facts = ask(connection,
                      "SELECT d.datname::pg_catalog.text, d.datcollate::pg_catalog.text FROM pg_catalog.pg_database AS d WHERE d.datname = "
                      "current_database()",

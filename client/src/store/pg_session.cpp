@@ -11,7 +11,7 @@ namespace dbos::detail {
 namespace {
 
 constexpr const char* kClientVersion = DBOS_VERSION;
-constexpr const char* kCreate = "CREATE EXTENSION dbos_sys; SELECT dbos_sys.install();";
+constexpr const char* kCreate = "CREATE EXTENSION dbos_sys; SELECT dbos_sys.install(); or, on a managed server: dbos-sys init --plain";
 
 std::string full_message(const pg::ServerError& error) { return error.detail.empty() ? error.message : error.message + " (" + error.detail + ")"; }
 
@@ -102,18 +102,20 @@ VersionFit compare_versions(const std::string& extension, const std::string& cli
 }
 
 void check_extension(pg::Connection& connection, bool tables) {
-  static constexpr const char* kExtension =
-      "SELECT pg_catalog.current_database()::pg_catalog.text, (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname "
-      "OPERATOR(pg_catalog.=) 'dbos_sys')";
-  auto row = transact(connection, kExtension, {}, "connect");
+  // The catalog needs no right on the schema, the function does.
+  static constexpr const char* kFunctions =
+      "SELECT pg_catalog.current_database()::pg_catalog.text, EXISTS (SELECT FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid "
+      "OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname OPERATOR(pg_catalog.=) 'dbos_sys' AND p.proname OPERATOR(pg_catalog.=) 'version')";
+  auto row = transact(connection, kFunctions, {}, "connect");
   std::string database = row.text(0, 0);
-  if (row.is_null(0, 1)) throw ConnectionError("extension dbos_sys is not installed in database \"" + database + "\"", "WF002", {}, kCreate);
-  std::string version = row.text(0, 1);
+  if (!row.boolean(0, 1)) throw ConnectionError("extension dbos_sys is not installed in database \"" + database + "\"", "WF002", {}, kCreate);
+  std::string version = transact(connection, "SELECT dbos_sys.version()", {}, "connect").text(0, 0);
   auto fit = compare_versions(version, kClientVersion);
   std::string both = "extension dbos_sys in database \"" + database + "\" is version " + version + ", ";
   if (fit == VersionFit::older) {
-    throw Error(both + "older than this client (" + kClientVersion + ")", "WF004", {},
-                "install the extension's files of that version, then ALTER EXTENSION dbos_sys UPDATE;");
+    throw Error(
+        both + "older than this client (" + kClientVersion + ")", "WF004", {},
+        "install the extension's files of that version, then ALTER EXTENSION dbos_sys UPDATE; or, without the extension: dbos-sys init --plain");
   }
   if (fit == VersionFit::newer)
     throw Error(both + "too new for this client (" + kClientVersion + ")", "WF004", {}, "build the program with the client library of that version");
