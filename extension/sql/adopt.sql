@@ -67,7 +67,7 @@ BEGIN
     'Below 100 each SDK counts migrations of its own, and another one would apply the wrong history.',
     'Bring the tables to the shared versions with the SDK that made them, then call install() again: '
     || CASE WHEN v_typescript THEN 'npx @dbos-inc/dbos-sdk@5.3.0 schema <database URL>.'
-       ELSE 'Python dbos 3.4.0 (dbos migrate), Go dbos-transact-golang v1.8.0 (dbos migrate), TypeScript npx @dbos-inc/dbos-sdk@5.3.0 schema <database URL>; '
+       ELSE 'Python dbos migrate -s <database URL> (dbos 3.4.0); Go: launch with v1.8.0; TypeScript: npx @dbos-inc/dbos-sdk@5.3.0 schema <database URL>; '
          'Java has no such release yet.' END);
 END;
 $$;
