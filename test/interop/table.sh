@@ -5,12 +5,13 @@ declare -A cells=()
 # cell NAME VALUE: a value that was measured.
 cell() { cells[$1]=$2; }
 
-# promise NAME command...: `yes` when no result of the command is `not ok`.
+# promise NAME command...: `yes` when no result of the command is `not ok`, and on which condition.
+condition=
 promise() {
 	local name=$1 before=$tap_failures
 	shift
 	"$@"
-	((tap_failures == before)) && cells[$name]=yes || cells[$name]=no
+	((tap_failures == before)) && cells[$name]=yes$condition || cells[$name]=no
 }
 
 column_names=(launches version_applied runs own from_cpp from_psql to_cpp fenced sessions)
