@@ -25,6 +25,8 @@ DIR ?= /usr/share/doc
 DB ?= dbos_sys
 # The suites that `make check` runs: unless named, all but those that `make interop` adds; `all` for those too.
 SUITE ?=
+# The SDKs that `make drift` tries, all in their newest release unless named.
+SDK ?=
 # How long `make chaos` goes on, and which faults in which order: at random unless named.
 MINUTES ?= 10
 SEED ?=
@@ -89,6 +91,11 @@ interop: ## run the official SDKs of four languages on our tables (installs Go, 
 	@scripts/bootstrap interop
 	@$(MAKE) --no-print-directory extension client TARGETS='interop_interop_worker interop_interop_client'
 	@scripts/run-tests interop
+
+drift: ## try the newest releases of the official SDKs (SDK='python go=1.8.0' for some)
+	@scripts/bootstrap interop
+	@$(MAKE) --no-print-directory extension client TARGETS='interop_interop_worker interop_interop_client'
+	@test/interop/drift $(SDK)
 
 installcheck: ## run the SQL tests on the installed extension of a running server (PGHOST, PGPORT)
 	@$(MAKE) --no-print-directory -C extension PG_CONFIG=$(PG_CONFIG) installcheck
