@@ -22,7 +22,6 @@ BEGIN;
 ALTER TABLE dbos.notifications DISABLE TRIGGER dbos_notifications_trigger;
 ALTER FUNCTION dbos.notifications_function() SECURITY DEFINER;
 ALTER FUNCTION dbos.send_message RESET ALL;
-ALTER EXTENSION dbos_sys ADD TABLE dbos.streams;
 SELECT * FROM dbos_sys.verify();
 DROP TRIGGER dbos_notifications_trigger ON dbos.notifications;
 DROP FUNCTION dbos.send_message;

@@ -21,29 +21,6 @@ SELECT * FROM pg_temp.trip('[{"id": "a", "token": "t", "status": "SUCCESS", "out
 CALL dbos_sys.await('a', '0');
 CALL dbos_sys.await('nobody', '0');
 
--- A wait inside a transaction would hold vacuum back.
-BEGIN;
-CALL dbos_sys.wait_for_work('{q}', '0');
-ROLLBACK;
-\echo :LAST_ERROR_SQLSTATE
-BEGIN;
-CALL dbos_sys.await('a', '0');
-ROLLBACK;
-\echo :LAST_ERROR_SQLSTATE
-
 -- Bad input.
 SELECT dbos_sys.work_waits(NULL);
 SELECT dbos_sys.work_waits(ARRAY['q', NULL]);
-CALL dbos_sys.wait_for_work(ARRAY[''], '0');
-\echo :LAST_ERROR_SQLSTATE
-CALL dbos_sys.wait_for_work(ARRAY['q', ' '], '0');
-CALL dbos_sys.wait_for_work('{{q}}', '0');
-CALL dbos_sys.wait_for_work(ARRAY['q', NULL], '0');
-CALL dbos_sys.wait_for_work('{}', '0');
-CALL dbos_sys.wait_for_work(NULL, '0');
-CALL dbos_sys.wait_for_work('{q}', NULL);
-CALL dbos_sys.wait_for_work('{q}', '178000000 years');
-CALL dbos_sys.await('', '0');
-CALL dbos_sys.await(NULL, '0');
-CALL dbos_sys.await(repeat('i', 513), '0');
-CALL dbos_sys.await('a', '-1 s');
