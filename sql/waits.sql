@@ -26,6 +26,7 @@ CALL dbos_sys.wait_for_work('{}', '0');
 CALL dbos_sys.wait_for_work(NULL, '0');
 CALL dbos_sys.wait_for_work('{q}', NULL);
 CALL dbos_sys.wait_for_work('{q}', '178000000 years');
+CALL dbos_sys.wait_for_work('{q}', '2147483647 days');
 CALL dbos_sys.await('', '0');
 CALL dbos_sys.await(NULL, '0');
 CALL dbos_sys.await(repeat('i', 513), '0');

@@ -106,8 +106,11 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('inputs are not the portable envelope: %s', dbos_sys.shown(v_input)), NULL,
       'Give {"positionalArgs": [...], "namedArgs": {...}}; either key may be missing or null.');
   END IF;
-EXCEPTION WHEN data_exception OR statement_too_complex THEN
-  PERFORM dbos_sys.fail('WF001', 'inputs are not JSON', format('%s.', SQLERRM), 'Give {"positionalArgs": [...], "namedArgs": {...}}.');
+EXCEPTION
+  WHEN untranslatable_character THEN
+    PERFORM dbos_sys.fail('WF001', 'inputs contain the character U+0000', 'PostgreSQL cannot hold it in text or jsonb.', 'Remove or encode it, as base64.');
+  WHEN data_exception OR statement_too_complex THEN
+    PERFORM dbos_sys.fail('WF001', 'inputs are not JSON', format('%s.', SQLERRM), 'Give {"positionalArgs": [...], "namedArgs": {...}}.');
 END;
 $$;
 

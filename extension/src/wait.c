@@ -66,8 +66,14 @@ timeout_ms(FunctionCallInfo fcinfo, int argument)
 				(errcode(ERRCODE_WF_INVALID_ARGUMENT), errmsg("p_timeout must not be null"),
 				 errhint("Give an interval, as '10 s'.")));
 	interval = PG_GETARG_INTERVAL_P(argument);
-	ms = (interval->month * (DAYS_PER_YEAR / MONTHS_PER_YEAR) + interval->day) * SECS_PER_DAY * 1000.0 +
-		interval->time / 1000.0;
+	if (interval->month != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_INVALID_ARGUMENT),
+				 errmsg("p_timeout is %s",
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
+				 errdetail("Months and years have no fixed length."),
+				 errhint("Give days, hours, minutes or seconds.")));
+	ms = interval->day * (double) SECS_PER_DAY * 1000.0 + interval->time / 1000.0;
 	if (!(ms >= 0 && ms <= TIMEOUT_MAX_MS))
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_INVALID_ARGUMENT),

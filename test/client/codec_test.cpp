@@ -201,6 +201,31 @@ TEST_CASE("errors have the portable form, and a reader is tolerant") {
   CHECK(decode_error(encode_error("E", "bad \xFF byte")).message == "bad \xEF\xBF\xBD byte");
 }
 
+TEST_CASE("an error's data that is nested too deep to be read is kept as text") {
+  std::string deep(200000, '[');
+  deep += std::string(200000, ']');
+  auto parts = decode_error(encode_error({"TooDeep", "see data", deep, deep}));
+  CHECK(parts.name == "TooDeep");
+  CHECK(parts.data_json == nlohmann::json(deep).dump());
+}
+
+TEST_CASE("an argument with a NUL character is refused by its place, wherever the NUL stands") {
+  const std::string nul("a\0b", 3);
+  auto refused = [](const auto&... arguments) {
+    try {
+      encode_arguments(arguments...);
+    } catch (const CodecError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(refused(1, nul) == "cannot write argument 2: a text in it contains a NUL character");
+  CHECK(refused(std::map<std::string, std::vector<std::string>>{{"k", {"", nul}}}) ==
+        "cannot write argument 1: a text in it contains a NUL character");
+  CHECK(refused(std::map<std::string, int>{{nul, 1}}) == "cannot write argument 1: a text in it contains a NUL character");
+  CHECK(refused("\\u0000", 2).empty());
+}
+
 TEST_CASE("object text quotes what it has to") {
   CHECK(ObjectText().text("a", "x\"y\n").number("n", -5).boolean("b", true).json("j", "[1]").str() == R"({"a":"x\"y\n","n":-5,"b":true,"j":[1]})");
   CHECK(ObjectText().str().empty());

@@ -89,6 +89,30 @@ TEST_CASE("a workflow's life through a transaction pooler with fewer server sess
   CHECK(query(uri, "SELECT count(*) FROM dbos.operation_outputs") == "30");
 }
 
+TEST_CASE("behind a pooler the lease alone says who lives: sessions that are lent come and go") {
+  auto uri = server().create_system_database("pooled_alive");
+  server().cluster("psql", "-d postgres -c \"ALTER SYSTEM SET dbos_sys.grace = 0\" -c \"SELECT pg_reload_conf()\"");
+  Pooler pooler(1);
+  Executor one(pooler.uri("pooled_alive")), two(pooler.uri("pooled_alive"), 1, true);
+  one.who = identity("one"), two.who = identity("two");
+  Executor direct(uri, 1, true);
+  direct.who = identity("direct");
+  for (auto* executor : {&one, &two, &direct}) executor->open();
+  for (int i = 0; i < 5; ++i) {
+    for (auto* executor : {&one, &two, &direct}) {
+      Trip beat;
+      beat.heartbeat = true;
+      CHECK(executor->trip(beat).error == TripError::none);
+      query(uri, "SELECT dbos_sys.recover_tick()");
+    }
+  }
+  CHECK(query(uri, "SELECT string_agg(executor_id || ' ' || state || ' ' || sessions, ', ' ORDER BY executor_id) FROM dbos_sys.executors()") ==
+        "direct alive true, one alive false, two alive false");
+  // The server's own session is seen to end at once.
+  direct.store->close();
+  await(uri, "SELECT dbos_sys.recover_tick() >= 0 AND (SELECT state = 'ended' FROM dbos_sys.executors() WHERE executor_id = 'direct')");
+}
+
 TEST_CASE("neither a failed nor an asynchronous trip leaves anything in a shared session") {
   auto uri = server().create_system_database("pooled_clean");
   Pooler pooler(1);

@@ -44,6 +44,7 @@ std::string type_name(const std::type_info& type);
 [[noreturn]] void throw_encode_error(const std::type_info& type, std::string_view what, const std::exception& cause);
 // The positional arguments of an inputs envelope (named ones alone become the single argument of a one-parameter workflow); checks the count.
 nlohmann::json::array_t parse_arguments(std::string_view envelope, std::size_t expected, std::size_t required);
+// Throws CodecError as dump_json(), and for a text with a NUL character.
 std::string dump_arguments(nlohmann::json::array_t arguments);
 
 template <class T>

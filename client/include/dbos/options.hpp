@@ -60,7 +60,7 @@ struct RuntimeOptions {
   Milliseconds unload_after{60000};
   // Runs that keep a stack at the same time; beyond it, waits unload whatever their length. Defaults to 20,000 (guard pages split mappings).
   std::size_t max_stacks = 20000;
-  // Stack of workflow code (step bodies run on the thread's own). Defaults to 128 KiB.
+  // Stack of workflow code (step bodies run on the thread's own), at most 1 GiB. Defaults to 128 KiB.
   std::size_t stack_bytes = 128 * 1024;
   // Largest encoded value (argument, result, message). Defaults to 16 MiB.
   std::size_t max_payload = 16 * 1024 * 1024;

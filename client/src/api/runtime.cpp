@@ -50,6 +50,8 @@ std::string from_environment(const std::string& given, const char* variable) {
   return value ? value : "";
 }
 
+constexpr std::size_t kMostStackBytes = std::size_t{1} << 30;
+
 void check_options(const RuntimeOptions& options) {
   auto positive = [](const char* what, auto value) {
     if (value <= 0) throw UsageError(std::string(what) + " must be positive: " + std::to_string(value));
@@ -60,6 +62,10 @@ void check_options(const RuntimeOptions& options) {
   positive("poll_interval (ms)", options.poll_interval.count());
   positive("unload_after (ms)", options.unload_after.count());
   positive("max_blocking_steps", static_cast<int>(options.max_blocking_steps));
+  if (options.max_stacks == 0) throw UsageError("max_stacks must be positive: 0");
+  if (options.max_payload == 0) throw UsageError("max_payload must be positive: 0");
+  if (options.stack_bytes > kMostStackBytes)
+    throw UsageError("stack_bytes is " + std::to_string(options.stack_bytes) + "; at most " + std::to_string(kMostStackBytes) + " are allowed");
   if (options.drain_timeout.count() < 0)
     throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
 }

@@ -3,6 +3,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -56,6 +57,16 @@ void check_value(const json& value, std::string_view what, int depth) {
     if (depth == kMaxJsonDepth) throw_codec("write", what, "nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
     for (const auto& element : value) check_value(element, what, depth + 1);
   }
+}
+
+// The server's JSON functions cannot hold it.
+bool has_nul(const json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().find('\0') != std::string::npos;
+  if (value.is_object()) {
+    return std::any_of(value.items().begin(), value.items().end(),
+                       [](const auto& member) { return member.key().find('\0') != std::string::npos || has_nul(member.value()); });
+  }
+  return value.is_array() && std::any_of(value.begin(), value.end(), has_nul);
 }
 
 // Enough to find the member that does not fit, without showing its contents.
@@ -141,8 +152,12 @@ nlohmann::json::array_t parse_arguments(std::string_view envelope, std::size_t e
 
 std::string dump_arguments(nlohmann::json::array_t arguments) {
   std::string text = R"({"positionalArgs":)";
-  text += dump_json(json(std::move(arguments)), "arguments");
+  const json array(std::move(arguments));
+  text += dump_json(array, "arguments");
   text += '}';
+  for (std::size_t i = 0; i < array.size(); ++i) {
+    if (has_nul(array[i])) throw_codec("write", "argument " + std::to_string(i + 1), "a text in it contains a NUL character");
+  }
   return text;
 }
 

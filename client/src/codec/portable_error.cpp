@@ -26,10 +26,14 @@ std::string json_member(const nlohmann::json& object, const char* key) {
   return found == object.end() || found->is_null() ? std::string() : dump_json(*found, key);
 }
 
-// Text that the user says is JSON; what is not becomes a string.
+// Text that the user says is JSON; what is not, or is nested too deep for a reader, becomes a string.
 nlohmann::ordered_json user_json(const std::string& text) {
-  auto json = nlohmann::ordered_json::parse(text, nullptr, false);
-  return json.is_discarded() ? nlohmann::ordered_json(text) : json;
+  try {
+    parse_json(text, "an error's member");
+  } catch (const CodecError&) {
+    return nlohmann::ordered_json(text);
+  }
+  return nlohmann::ordered_json::parse(text);
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ class Connection {
   static Connection connect(const Target& target);
 
   int socket() const noexcept { return PQsocket(conn_.get()); }
+  int backend_pid() const noexcept { return PQbackendPID(conn_.get()); }
   bool alive() const noexcept { return PQstatus(conn_.get()) == CONNECTION_OK; }
   // False when an idle connection was closed by the server; reads what has arrived.
   bool check_idle();

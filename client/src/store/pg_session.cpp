@@ -93,6 +93,10 @@ pg::Result transact(pg::Connection& connection, const char* sql, const pg::Param
   return std::move(results[1]);
 }
 
+bool has_own_session(pg::Connection& connection) {
+  return transact(connection, "SELECT pg_catalog.pg_backend_pid()", {}, "connect").int4(0, 0) == connection.backend_pid();
+}
+
 VersionFit compare_versions(const std::string& extension, const std::string& client) {
   Version server = parse_version(extension);
   Version ours = parse_version(client);

@@ -29,6 +29,9 @@ pg::Result transact(pg::Connection& connection, const char* sql, const pg::Param
 const pg::Result* first_error(const std::vector<pg::Result>& results);
 void roll_back(pg::Connection& connection);
 
+// Whether the server process that answers is the one that the connection was promised: a pooler promises one of its own.
+bool has_own_session(pg::Connection& connection);
+
 // Throws ConnectionError (WF002) when extension or tables are missing, Error (WF004) when the extension is older or newer than this client.
 // tables: look for the tables too.
 void check_extension(pg::Connection& connection, bool tables);

@@ -26,6 +26,9 @@ using Event = pg::Connection::Event;
 constexpr const char* kRegister = "SELECT 1 FROM dbos_sys.register_executor($1, $2, $3, $4, $5)";
 constexpr const char* kInstall = "SELECT dbos_sys.install()::pg_catalog.text";
 constexpr std::array kListen{"LISTEN dbos_sys", "LISTEN dbos_notifications_channel", "LISTEN dbos_workflow_events_channel"};
+// Behind a pooler that lends sessions, a session of the incarnation's name comes and goes without meaning anything: there the lease
+// decides alone.
+constexpr const char* kLentSession = "dbos_sys pooled";
 constexpr std::string_view kSelfTest = "dbos_listen_selftest";
 
 class WakeUp {
@@ -123,7 +126,7 @@ PgStore::PgStore(const PgStoreOptions& options) : options_(options) {
 void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
   identity_ = identity;
   listener_ = std::move(listener);
-  target_.session_name = "dbos_sys/" + identity.incarnation;
+  target_.session_name = kLentSession;
   auto connection = pg::Connection::connect(target_);
   check_extension(connection, !migrate);
   if (migrate) {
@@ -133,6 +136,10 @@ void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
     if (outcome == "created") log(LogLevel::info, "DBOS tables created");
     if (outcome.starts_with("upgraded")) log(LogLevel::info, "DBOS tables " + outcome);
     if (outcome == "newer") log(LogLevel::warning, "the DBOS tables are newer than this release knows: they are used as they are");
+  }
+  if (options_.listen && has_own_session(connection)) {
+    target_.session_name = "dbos_sys/" + identity.incarnation;
+    connection = pg::Connection::connect(target_);
   }
   pg::Params params;
   params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).int8(identity.lease.count());
