@@ -33,7 +33,8 @@ BEGIN
 END;
 $$;
 
--- Names of sessions of this database that an executor (of the version, or NULL: of any) may have under a pattern. A name of 63 bytes may have
+-- The columns of pg_stat_activity that a role sees of other roles' sessions too are pid, application_name and database; nothing else may be
+-- asked for here. Names of sessions of this database that an executor (of the version, or NULL: of any) may have under a pattern. A name of 63 bytes may have
 -- lost its end: then what is left decides.
 CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_executor text, p_version text)
 RETURNS SETOF text
@@ -51,7 +52,7 @@ BEGIN
   v_head := dbos_sys.kept_name(split_part(split_part(v_filled, '{executor}', 1), '{version}', 1));
   RETURN QUERY
   SELECT DISTINCT a.application_name FROM pg_stat_activity AS a
-  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND a.backend_type = 'client backend'
+  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     AND (a.application_name ~ v_regex OR (octet_length(a.application_name) = 63 AND starts_with(a.application_name, v_head)));
 END;
 $$;
@@ -386,7 +387,7 @@ BEGIN
     PERFORM dbos_sys.fail('WF022', format('no session of this database is named like %s', dbos_sys.shown(p_session_name)),
       format('Connected: %s.', COALESCE((
         SELECT left(string_agg(DISTINCT quote_literal(a.application_name), ', '), 300) FROM pg_stat_activity AS a
-        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()), 'nobody')),
+        WHERE a.datname = current_database() AND a.application_name <> '' AND a.pid <> pg_backend_pid()), 'nobody')),
       'Start the application, or give session_name as its sessions are named (docs/adopt.md), or let executors call dbos_sys.heartbeat(); '
       'force => true sets the watch all the same.');
   END IF;
@@ -399,6 +400,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_idle text := CASE WHEN NOT dbos_sys.is_maintained(dbos_sys.now_ms()) THEN 'nobody maintains this database: see dbos_sys.databases' END;
 BEGIN
   RETURN QUERY
   SELECT a.application_name, j.executor_id, j.application_version, j.session_name, j.state, j.since, j.pending,
@@ -406,11 +409,11 @@ BEGIN
       WHEN 'shared id' THEN 'set DBOS__VMID for each process'
       WHEN 'ambiguous' THEN 'sessions of two executors have one name: shorten the ids or let them call dbos_sys.heartbeat()'
       WHEN 'unfenced' THEN 'update the SDK, or watch(…, accept_unfenced => true)'
-      WHEN 'unseen' THEN 'no session of that name was seen: when the process is dead, SELECT dbos_sys.recover(ARRAY[''' || j.executor_id || '''])' END
+      WHEN 'unseen' THEN 'no session of that name was seen: when the process is dead, SELECT dbos_sys.recover(ARRAY[''' || j.executor_id || '''])' ELSE v_idle END
   FROM dbos_ops.watches AS a, LATERAL dbos_sys.judge_watched(a.application_name, dbos_sys.now_ms()) AS j
   WHERE application IS NULL OR a.application_name = application
   UNION ALL
-  SELECT s.application_name, NULL, NULL, s.session_name, CASE WHEN s.gone_since IS NULL THEN 'alive' ELSE 'gone' END, COALESCE(s.gone_since, s.seen_at), 0, NULL
+  SELECT s.application_name, NULL, NULL, s.session_name, CASE WHEN s.gone_since IS NULL THEN 'alive' ELSE 'gone' END, COALESCE(s.gone_since, s.seen_at), 0, v_idle
   FROM dbos_ops.watched_sessions AS s
   WHERE (application IS NULL OR s.application_name = application)
     AND NOT EXISTS (SELECT FROM dbos_sys.judge_watched(s.application_name, dbos_sys.now_ms()) AS j WHERE j.session_name = s.session_name)
@@ -456,7 +459,9 @@ DECLARE
   v_grace bigint := dbos_sys.interval_ms('grace', watch.grace);
   v_version_grace bigint := dbos_sys.interval_ms('version_grace', watch.version_grace);
 BEGIN
-  IF watch.application IS NOT NULL THEN
+  IF to_regclass('dbos_ops.watches') IS NULL THEN
+    PERFORM dbos_sys.fail('WF002', 'the tables of dbos_sys are not installed in this database', NULL, 'SELECT dbos_sys.install();');
+  ELSIF watch.application IS NOT NULL THEN
     PERFORM dbos_sys.check_text('application', watch.application);
   END IF;
   PERFORM dbos_sys.check_watch(watch.session_name, v_grace, watch.version_gone, v_version_grace);
@@ -472,6 +477,10 @@ BEGIN
   DELETE FROM dbos_ops.watched_sessions AS s
   WHERE s.application_name = v_application AND s.session_name NOT IN (SELECT dbos_sys.sessions_like(watch.session_name, NULL, NULL));
   PERFORM dbos_sys.note_sessions(v_application, v_now);
+  IF NOT dbos_sys.is_maintained(v_now) THEN
+    RAISE WARNING 'nobody maintains this database, so nothing is recovered by itself'
+      USING HINT = 'Name it in dbos_sys.databases and restart the server, or let pg_cron or any client call dbos_sys.maintain() each second.';
+  END IF;
   RETURN QUERY SELECT s.executor_id, s.application_version, s.session_name, s.state, s.pending, s.advice FROM dbos_sys.watched(v_application) AS s;
 END;
 $$;

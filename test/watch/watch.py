@@ -131,6 +131,30 @@ def alive_keeps(scene, victim, fault, after):
     equal(judged(scene.admin, scene.folder).repeated(), 0, "bodies that ran again")
 
 
+def other_roles(server, folder):
+    """the application connects as another role than the tables' owner, who is no superuser: its sessions are seen all the same"""
+    with Scene(server, folder, "other_roles", adopted=False, step_ms=1500) as scene:
+        # The SDK's own role made the tables; the owner of the database is another one afterwards, and the worker works as that.
+        Process(server.uri(scene.database), scene.folder, "first").ready().stop()
+        scene.adopt()
+        scene.admin.query("CREATE ROLE boss")
+        scene.admin.query(f"SELECT dbos_sys.uninstall(dry_run => false); ALTER DATABASE {scene.database} OWNER TO boss; REASSIGN OWNED BY {ROLE} TO boss")
+        scene.admin.query(f"SET client_min_messages = error; SELECT dbos_sys.install(); SELECT dbos_sys.grant_access('{ROLE}')")
+        one = scene.start("one", orders=3)
+        scene.busy(one)
+        equal(scene.watch(), [["one", "alive"]], "what watch() sees")
+        finished(scene.admin)
+        equal(scene.admin.query("SELECT DISTINCT executor_id, recovery_attempts FROM dbos.workflow_status"), [["one", "1"]], "owners")
+        equal(judged(scene.admin, scene.folder).repeated(), 0, "bodies that ran again")
+        two, _ = scene.start("two", orders=3), scene.start("three")
+        scene.busy(two)
+        until("it is seen", lambda: row(scene.admin, "SELECT state FROM dbos_sys.watched() WHERE executor_id = 'two'") == ["alive"])
+        two.kill()
+        until("its work is taken", lambda: pending(scene.admin, "two") == 0, 10)
+        finished(scene.admin)
+        judged(scene.admin, scene.folder, {"two"})
+
+
 def stopped(server, folder):
     """SIGSTOP for five times the grace: its sessions are there, so it keeps its work"""
     with Scene(server, folder, "stopped") as scene:
@@ -335,7 +359,7 @@ def main():
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     print(f"# seed {given.seed}", flush=True)
-    tests = [example_ts, stopped, terminated, long_ids, shared_id, cut_off, upgraded, heartbeats, restarted]
+    tests = [example_ts, other_roles, stopped, terminated, long_ids, shared_id, cut_off, upgraded, heartbeats, restarted]
     if "PY_PYTHON" in os.environ:
         tests.insert(1, example_py)
     databases = ["example_ts", "example_py", *(test.__name__ for test in tests if not test.__name__.startswith("example")), "siege"]
