@@ -61,13 +61,13 @@ class Process {
     return outcome_text(*outcome);
   }
 
-  // Starts that share a trip, whatever the speed of the I/O thread: both lanes are taken before. They go out when the store goes on.
+  // Starts that share a trip, whatever the speed of the I/O thread: all lanes are taken before. They go out when the store goes on.
   template <class Start>
   void start_together(const std::string& filler, Start&& start_them) {
     store->pause(true);
-    for (int lane = 1; lane <= 2; ++lane) {
-      start(filler, "lane" + std::to_string(lane));
-      REQUIRE(eventually([&] { return store->flushes_waiting() == lane; }));
+    for (int taken = 1; store->free_lanes() > 0; ++taken) {
+      start(filler, "lane" + std::to_string(taken));
+      REQUIRE(eventually([&] { return store->flushes_waiting() == taken; }));
     }
     start_them();
   }

@@ -368,9 +368,11 @@ TEST_CASE("a body that does not end at a shutdown is asked to, named in the log,
     });
   });
   p.launch();
-  p.start("w", "deaf");
+  auto run = p.start("w", "deaf");
   gate.entered.get_future().wait();
+  auto waiter = std::async(std::launch::async, [&] { p.engine->wait_outcome("deaf", run, std::nullopt); });
   p.engine->close(0ms);
+  CHECK_THROWS_AS(waiter.get(), Error);
   CHECK(asked);
   CHECK(named);
   CHECK(p.status("deaf") == "ENQUEUED");

@@ -54,11 +54,35 @@ TEST_CASE("a step body waits until everything before it has committed") {
 
 TEST_CASE("the last checkpoint and the completion share a commit") {
   Process p;
-  p.workflow<int()>("one", [](Context& ctx) { return ctx.step("a", [] { return 1; }); });
+  Gate gate;
+  std::atomic<bool> next = false;
+  p.options.carriers = p.options.max_blocking_steps = 1;
+  p.workflow<void()>("filler", [](Context&) {});
+  p.workflow<void()>("next", [&](Context&) { next = true; });
+  p.workflow<int()>("one", [&](Context& ctx) {
+    return ctx.step("a", [&] {
+      gate.pass();
+      return 1;
+    });
+  });
   p.launch();
   auto run = p.start("one", "id-1");
+  gate.entered.get_future().wait();
+  std::atomic<int> trips = 0;
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.flush) return;
+    for (const auto& item : trip.flush->runs) trips += item.id == "id-1" ? 1 : 0;
+  });
+  // No lane is free until the only carrier has left the code.
+  p.start_together("filler", [&] {
+    gate.open.set_value();
+    p.start("next", "");
+    REQUIRE(p.eventually([&] { return next.load(); }));
+  });
+  p.store->pause(false);
   p.result(run);
-  CHECK(p.store->flushes() == 2);  // start; checkpoint and end
+  CHECK(trips == 1);
+  CHECK(p.database->count_steps("id-1") == 1);
 }
 
 TEST_CASE("a step is retried with growing waits, and only its last outcome is recorded") {
@@ -304,10 +328,11 @@ TEST_CASE("before a body that comes late the database is asked whether the run i
 TEST_CASE("every later call of a run that must stop throws again, and what the code returns is not kept") {
   using Call = std::function<void(Context&)>;
   Process p;
+  std::atomic<int> bodies = 0;
   Workflow<int()> child(nullptr, "child", "");
   Handle<int> foreign(nullptr);
   std::map<std::string, Call> calls{
-      {"step", [](Context& ctx) { ctx.step("s", [] {}); }},
+      {"step", [&](Context& ctx) { ctx.step("s", [&] { ++bodies; }); }},
       {"sleep", [](Context& ctx) { ctx.sleep(1s); }},
       {"now_ms", [](Context& ctx) { ctx.now_ms(); }},
       {"uuid", [](Context& ctx) { ctx.uuid(); }},
@@ -356,47 +381,36 @@ TEST_CASE("every later call of a run that must stop throws again, and what the c
   CHECK_THROWS_AS(p.result(run), Cancelled);
   REQUIRE(p.eventually([&] { return thrown == static_cast<int>(calls.size()); }));
   CHECK(returned.empty());
+  CHECK(bodies == 0);
   CHECK(p.status("stubborn") == "CANCELLED");
   CHECK(p.database->count_steps("stubborn") == 0);
   CHECK(told == 1);  // the record of step a, which brought the news
 }
 
-TEST_CASE("a step's body is asked to stop when its run is lost") {
+TEST_CASE("a step's body is asked to stop when its run is lost, and can write no more") {
   Process p;
   std::promise<void> entered;
+  std::atomic<bool> sent = false;
   p.workflow<int()>("w", [&](Context& ctx) {
     return ctx.step("endless", [&](std::stop_token stop) {
       entered.set_value();
       while (!stop.stop_requested()) std::this_thread::yield();
+      ctx.send("inbox", 1);
+      sent = true;
       return 1;
     });
   });
   p.launch();
+  std::atomic<int> messages = 0;
+  p.store->watch([&](const Trip& trip) { messages += trip.flush ? static_cast<int>(trip.flush->ops.size()) : 0; });
   auto run = p.start("w", "asked");
   entered.get_future().wait();
   p.database->cancel("asked");
   p.clock->advance(6s);  // what is held is compared
   CHECK_THROWS_AS(p.result(run), Cancelled);
-}
-
-TEST_CASE("result() inside a step body lends its thread, so that the workflow it waits for can run") {
-  Process p;
-  Gate gate;
-  p.options.carriers = p.options.max_blocking_steps = 1;
-  p.workflow<int()>("quick", [](Context&) { return 1; });
-  p.workflow<int()>("waiting", [&](Context& ctx) {
-    return ctx.step("wait", [&] {
-      gate.pass();
-      return Handle<int>(std::make_shared<EngineHandle>(p.engine, "quick", nullptr)).result() + 1;
-    });
-  });
-  p.launch();
-  auto run = p.start("waiting", "");
-  gate.entered.get_future().wait();
-  auto quick = p.start("quick", "quick");
-  p.engine->wait_durable(quick);
-  gate.open.set_value();
-  CHECK(p.result(run) == "2");
+  p.engine->close(0ms);
+  CHECK_FALSE(sent);
+  CHECK(messages == 0);
 }
 
 TEST_CASE("user types are read and written on the thread's own stack") {
@@ -473,4 +487,26 @@ TEST_CASE("calls of the context inside a step body are errors, but for messages,
   CHECK(refused.size() == calls.size());
   CHECK(p.database->count_steps(run->id) == 2);
   CHECK(p.database->step(run->id, 1).name == "next");
+}
+
+TEST_CASE("bodies that block get threads, up to max_blocking_steps") {
+  Process p;
+  std::atomic<int> inside = 0;
+  std::promise<void> open;
+  auto opened = open.get_future().share();
+  p.options.carriers = 1;
+  p.options.max_blocking_steps = 8;
+  p.workflow<int()>("w", [&](Context& ctx) {
+    return ctx.step("block", [&] {
+      ++inside;
+      opened.wait();
+      return 1;
+    });
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < 8; ++i) runs.push_back(p.start("w", ""));
+  CHECK(p.eventually([&] { return inside == 8; }));
+  open.set_value();
+  for (auto& run : runs) CHECK(p.result(run) == "1");
 }

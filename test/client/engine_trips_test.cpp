@@ -43,11 +43,15 @@ TEST_CASE("a message from a step body is sent once although the reply was lost, 
 TEST_CASE("what never reached the server and what rolled back goes again") {
   Process p;
   p.workflow<int()>("one", [](Context& ctx) { return ctx.step("a", [] { return 5; }); });
+  p.workflow<void()>("quick", [](Context&) {});
   p.launch();
   p.store->fail_next(Fault::never_sent);
   p.store->fail_next(Fault::transient);
   auto run = p.start("one", "again");
-  // The back-off after a rollback runs on the fake clock.
+  // At once where nothing was sent; after a rollback with a pause, on the fake clock, in which others go on.
+  REQUIRE(p.eventually([&] { return p.store->flushes() == 2; }));
+  p.result(p.start("quick", ""));
+  CHECK(p.status("again").empty());
   REQUIRE(p.eventually([&] {
     p.clock->advance(50ms);
     return p.status("again") == "SUCCESS";
@@ -235,19 +239,33 @@ TEST_CASE("a run's items are never in two trips at once, and its end never overt
 TEST_CASE("what rode along with a flush and failed is not held against its run") {
   Process p;
   Gate gate;
+  std::atomic<bool> recorded = false;
+  p.workflow<void()>("filler", [](Context&) {});
   p.workflow<int()>("w", [&](Context& ctx) {
-    return ctx.step("a", [&] {
+    int six = ctx.step("a", [&] {
       gate.pass();
       return 6;
     });
+    recorded = true;
+    return six;
   });
   p.launch();
   auto run = p.start("w", "rider");
   gate.entered.get_future().wait();
+  std::atomic<int> together = 0;
+  p.store->watch([&](const Trip& trip) {
+    if (!trip.flush || !trip.heartbeat) return;
+    for (const auto& item : trip.flush->runs) together += item.id == "rider" ? 1 : 0;
+  });
+  p.start_together("filler", [&] {
+    gate.open.set_value();
+    REQUIRE(p.eventually([&] { return recorded.load(); }));
+    p.clock->advance(6s);  // heartbeat, poll and comparison are due
+  });
   p.store->fail_companions(true);
-  p.clock->advance(6s);  // heartbeat, poll and comparison are due
-  gate.open.set_value();
+  p.store->pause(false);
   CHECK(p.eventually([&] { return p.status("rider") == "SUCCESS"; }));
+  CHECK(together == 1);
 }
 
 TEST_CASE("a trip has at most eight megabytes and the run that fills it") {
@@ -321,7 +339,6 @@ TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
   });
   p.launch();
   // The starts are committed, the reply is lost, the next try is not sent, and the one after that is refused because of one run.
-  for (auto fault : {Fault::none, Fault::none, Fault::reply_lost, Fault::never_sent}) p.store->fail_next(fault);
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush || !trip.flush->careful) return;
     std::lock_guard lock(p.database->mutex);
@@ -329,6 +346,9 @@ TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
   });
   std::vector<std::shared_ptr<Run>> runs;
   p.start_together("filler", [&] {
+    for (int filler = p.store->flushes_waiting(); filler > 0; --filler) p.store->fail_next(Fault::none);
+    p.store->fail_next(Fault::reply_lost);
+    p.store->fail_next(Fault::never_sent);
     for (int i = 0; i < 4; ++i) runs.push_back(p.start("w", "r" + std::to_string(i), i));
   });
   p.store->pause(false);

@@ -263,3 +263,23 @@ TEST_CASE("no more runs are claimed than there are stacks left") {
   }));
   CHECK(most <= 2);
 }
+
+TEST_CASE("result() inside a step body lends its thread, so that the workflow it waits for can run") {
+  Process p;
+  Gate gate;
+  p.options.carriers = p.options.max_blocking_steps = 1;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.workflow<int()>("waiting", [&](Context& ctx) {
+    return ctx.step("wait", [&] {
+      gate.pass();
+      return Handle<int>(std::make_shared<EngineHandle>(p.engine, "quick", nullptr)).result() + 1;
+    });
+  });
+  p.launch();
+  auto run = p.start("waiting", "");
+  gate.entered.get_future().wait();
+  auto quick = p.start("quick", "quick");
+  p.engine->wait_durable(quick);
+  gate.open.set_value();
+  CHECK(p.result(run) == "2");
+}

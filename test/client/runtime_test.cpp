@@ -1,6 +1,7 @@
 // The whole client against a server, where its parts alone prove nothing: what the database keeps, what a lost reply does.
 #include <atomic>
 #include <future>
+#include <mutex>
 
 #include "dbos/dbos.hpp"
 #include "store_fixture.hpp"
@@ -129,4 +130,23 @@ TEST_CASE("a deduplicated start names the holder") {
   Client client({.database = uri, .application = "shop"});
   CHECK(holder([&] { client.enqueue(work.signature(), "unserved", {.deduplication_id = "d"}); }) == "holder");
   CHECK(work.enqueue("unserved", {.deduplication_id = "d", .return_existing = true}).id() == "holder");
+}
+
+TEST_CASE("launch() warns of a queue whose bodies cannot all block at once") {
+  auto uri = server().create_system_database("runtime_warn");
+  std::mutex mutex;
+  std::string logged;
+  auto given = options(uri);
+  given.max_blocking_steps = 4;
+  given.log = [&](LogLevel level, std::string_view text) {
+    std::lock_guard lock(mutex);
+    if (level == LogLevel::warning) logged += std::string(text) + "\n";
+  };
+  Runtime runtime(given);
+  runtime.queue("fits", {.worker_concurrency = 4});
+  runtime.queue("wide", {.worker_concurrency = 5});
+  runtime.launch();
+  std::lock_guard lock(mutex);
+  CHECK(has(logged, "queue wide: worker_concurrency 5 exceeds max_blocking_steps"));
+  CHECK_FALSE(has(logged, "fits"));
 }

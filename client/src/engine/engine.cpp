@@ -227,10 +227,8 @@ void Engine::close(Milliseconds drain) {
     post_ready();
     nudge();
     idle_.wait_for(lock, kStopGrace, [&] { return runs_.empty(); });
-    for (auto& [id, run] : runs_) {
-      log(LogLevel::warning, "workflow " + id + " did not stop in time; it is handed back while its code still runs");
-      leaked_.push_back(run);
-    }
+    // Kept as they are: an unfinished fiber is never unwound, and the engine outlives the threads that run its code.
+    for (auto& [id, run] : runs_) log(LogLevel::warning, "workflow " + id + " did not stop in time; it is handed back while its code still runs");
     quit_ = true;
     opened_ = false;
   }
@@ -244,7 +242,7 @@ void Engine::close(Milliseconds drain) {
   }
   std::lock_guard lock(mu_);
   for (auto& [id, wait] : foreign_) wait->changed.notify_all();
-  for (auto& run : leaked_) {
+  for (auto& [id, run] : runs_) {
     if (run->changed) run->changed->notify_all();
   }
   for (const auto& run : enqueues_) {

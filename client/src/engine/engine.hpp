@@ -192,7 +192,6 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::deque<std::shared_ptr<Run>> fresh_;    // starts whose code runs ahead: given a moment to end before they are packed
   std::set<std::shared_ptr<Run>> enqueues_;   // not acknowledged yet
   std::deque<std::shared_ptr<Run>> starved_;  // wait for a stack
-  std::vector<std::shared_ptr<Run>> leaked_;  // their code did not end in time: never destroyed
   std::map<std::string, ServedQueue> queues_;
   std::unordered_map<std::string, ClaimedRun> deferred_;  // claimed again while the old run has not stopped
   std::unordered_map<std::string, std::vector<Run*>> watches_;
