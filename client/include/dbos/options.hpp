@@ -39,7 +39,8 @@ struct RuntimeOptions {
   std::string database = {};
   // Name of this process, unique among live processes of the application; empty = DBOS__VMID, else a fresh one for each launch.
   std::string executor_id = {};
-  // Version of the code; work of other versions is left to them. Empty = DBOS__APPVERSION, else a hash of the executable.
+  // Version of the code; work of other versions is left to them. Empty = DBOS__APPVERSION, else a hash of the executable
+  // and the application's name.
   std::string version = {};
   // How long this executor counts as alive without a heartbeat (sent at a third of it). Defaults to 15 s.
   Milliseconds lease{15000};

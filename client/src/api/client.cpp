@@ -42,9 +42,8 @@ class ClientHandle final : public HandleState {
   std::string id_;
 };
 
-void check_id(const std::string& id) {
-  if (is_blank(id)) throw UsageError("workflow id is blank");
-}
+// Long ones pass: a row of another SDK may have such an id.
+void check_id(const std::string& id) { check_label("workflow id", id, std::string::npos); }
 
 std::string filter_text(const ListFilter& filter, const std::string& application) {
   if (filter.limit < 0 || filter.offset < 0)
@@ -78,7 +77,7 @@ Client::~Client() = default;
 
 std::shared_ptr<HandleState> Client::enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue, StartOptions options,
                                                   std::string inputs) {
-  if (is_blank(queue)) throw UsageError("queue name is blank");
+  check_label("queue name", queue, kNameBytes);
   auto request = start_request(std::string(name), std::string(class_name), queue, options, std::move(inputs), kMaxPayload);
   RunItem item{.id = request.id.empty() ? uuid_v7() : request.id,
                .token = uuid_v4(),
@@ -135,7 +134,7 @@ int Client::resume(const std::vector<std::string>& ids, const std::string& queue
 
 void Client::send_text(const std::string& destination, const std::string& message, const SendOptions& options) {
   check_id(destination);
-  if (options.topic == "__null__topic__") throw UsageError("topic __null__topic__ is reserved: leave the topic empty");
+  check_topic(options.topic);
   impl_->store.send(destination, options.topic, message, options.idempotency_key);
 }
 

@@ -56,7 +56,7 @@ void check_options(const RuntimeOptions& options) {
   auto positive = [](const char* what, auto value) {
     if (value <= 0) throw UsageError(std::string(what) + " must be positive: " + std::to_string(value));
   };
-  if (is_blank(options.application)) throw UsageError("RuntimeOptions::application is blank");
+  check_label("RuntimeOptions::application", options.application, kNameBytes);
   positive("connections", options.connections);
   positive("lease (ms)", options.lease.count());
   positive("poll_interval (ms)", options.poll_interval.count());
@@ -71,7 +71,7 @@ void check_options(const RuntimeOptions& options) {
 }
 
 void check_queue(const std::string& name, const QueueOptions& options) {
-  if (is_blank(name)) throw UsageError("queue name is blank");
+  check_label("queue name", name, kNameBytes);
   if (name.starts_with("_dbos_")) throw UsageError("queue name " + name + " begins with _dbos_, which is reserved");
   if (options.worker_concurrency < 0 || options.concurrency < 0 || options.rate_limit < 0 || options.rate_period.count() < 0)
     throw UsageError("queue " + name + ": limits must not be negative");
@@ -97,7 +97,7 @@ Runtime::Runtime(RuntimeOptions options)
   identity.executor = from_environment(runtime_->options.executor_id, "DBOS__VMID");
   if (identity.executor.empty()) identity.executor = uuid_v4();
   identity.version = from_environment(runtime_->options.version, "DBOS__APPVERSION");
-  if (identity.version.empty()) identity.version = executable_digest();
+  if (identity.version.empty()) identity.version = default_version(identity.application);
   identity.lease = runtime_->options.lease;
 }
 

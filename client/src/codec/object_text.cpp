@@ -7,8 +7,16 @@ namespace dbos::detail {
 std::string json_quote(std::string_view text) { return dump_json(nlohmann::json(text), "text"); }
 
 void require_object(std::string_view text, std::string_view what) {
-  auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) throw UsageError(std::string(what) + " is no JSON object: " + std::string(text.substr(0, 80)));
+  auto refuse = [&](const std::string& why) { throw UsageError(std::string(what) + " " + why + ": " + std::string(text.substr(0, 80))); };
+  try {
+    if (!parse_json(text, what).is_object()) refuse("is no JSON object");
+  } catch (const CodecError& e) {
+    refuse("is no JSON object that can be sent (" + std::string(e.what()) + ")");
+  }
+  // In JSON a backslash stands in strings only.
+  for (auto at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at + 2)) {
+    if (text.substr(at, 6) == "\\u0000") refuse("contains \\u0000 at offset " + std::to_string(at) + ", which no database column takes");
+  }
 }
 
 void ObjectText::key(std::string_view name) {

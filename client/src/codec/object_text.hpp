@@ -11,7 +11,7 @@ namespace dbos::detail {
 // JSON string literal of UTF-8 text, quotes included. Throws CodecError for invalid UTF-8.
 std::string json_quote(std::string_view text);
 
-// Throws UsageError unless text is one JSON object; `what` names it.
+// Throws UsageError unless text is one JSON object that jsonb takes: at most kMaxJsonDepth levels, no \u0000. `what` names it.
 void require_object(std::string_view text, std::string_view what);
 
 class ObjectText {

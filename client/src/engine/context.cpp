@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "codec/object_text.hpp"
 #include "codec/portable_error.hpp"
@@ -17,9 +18,6 @@ namespace dbos {
 using namespace detail;
 
 namespace {
-
-constexpr std::size_t kNameBytes = 255;
-constexpr std::size_t kIdBytes = 512;
 
 void require_fiber(const Run& run, const char* call) {
   if (current_run() == &run) return;
@@ -42,16 +40,8 @@ Milliseconds check_timeout(std::string_view what, Milliseconds timeout, const Ru
   return std::min(timeout, kLongestWait);
 }
 
-void check_id(std::string_view what, std::string_view id, const Run& run) {
-  if (is_blank(id)) throw UsageError(std::string(what) + " is blank", {}, run.id);
-  if (id.size() > kIdBytes) throw UsageError(std::string(what) + " is longer than 512 bytes: " + std::string(id.substr(0, 40)) + "…", {}, run.id);
-}
-
-void check_name(std::string_view what, std::string_view name, const Run& run) {
-  if (is_blank(name)) throw UsageError(std::string(what) + " is blank", {}, run.id);
-  if (name.size() > kNameBytes)
-    throw UsageError(std::string(what) + " is longer than 255 bytes: " + std::string(name.substr(0, 40)) + "…", {}, run.id);
-}
+void check_id(std::string_view what, std::string_view id, const Run& run) { check_label(what, id, kIdBytes, run.id); }
+void check_name(std::string_view what, std::string_view name, const Run& run) { check_label(what, name, kNameBytes, run.id); }
 
 [[noreturn]] void throw_step_error(const std::string& text, const Run& run) {
   auto parts = decode_error(text);
@@ -120,8 +110,10 @@ std::string Context::step_text(std::string_view name, const StepOptions& options
   require_fiber(run, "step()");
   check_name("step name", name, run);
   if (name.starts_with("DBOS.")) throw UsageError("step name " + std::string(name) + " begins with DBOS., which is reserved", {}, run.id);
-  if (options.retries < 0 || options.interval.count() < 0 || options.factor < 1.0 || options.cap.count() < 0 || options.timeout.count() < 0)
-    throw UsageError("step " + std::string(name) + ": retries, interval, cap and timeout must not be negative, factor not below 1", {}, run.id);
+  if (options.retries < 0 || options.interval.count() < 0 || !std::isfinite(options.factor) || options.factor < 1.0 || options.cap.count() < 0 ||
+      options.timeout.count() < 0)
+    throw UsageError("step " + std::string(name) + ": retries, interval, cap and timeout must not be negative, factor finite and not below 1", {},
+                     run.id);
   int function_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, name)) {
     if (!recorded->serialization.empty() && recorded->serialization != "portable_json")
@@ -198,7 +190,7 @@ std::shared_ptr<HandleState> Context::start_text(const std::string& name, const 
 void Context::send_text(const std::string& destination, std::string message, const std::string& topic) {
   Run& run = *run_;
   check_id("destination", destination, run);
-  if (!topic.empty()) check_name("topic", topic, run);
+  check_topic(topic, run.id);
   check_payload("message", message, run);
   auto args = topic_args(topic).text("destination", destination).text("message", message).text("serialization", "portable_json");
   if (current_body_run() == &run) {
@@ -220,8 +212,7 @@ void Context::send_text(const std::string& destination, std::string message, con
 std::optional<std::string> Context::recv_text(const std::string& topic, Milliseconds timeout) {
   Run& run = *run_;
   require_fiber(run, "recv()");
-  if (topic == "__null__topic__") throw UsageError("topic __null__topic__ is reserved: leave the topic empty", {}, run.id);
-  if (!topic.empty()) check_name("topic", topic, run);
+  check_topic(topic, run.id);
   timeout = check_timeout("recv", timeout, run);
   int function_id = run.next_function_id++;
   int marker_id = run.next_function_id++;
@@ -291,6 +282,7 @@ void check_readable(const std::string& serialization, const std::string& id) {
 
 // handle.result() called by workflow code.
 std::string recorded_result(Run& run, const std::string& id, std::optional<Milliseconds> timeout) {
+  check_id("workflow id", id, run);
   if (timeout) timeout = check_timeout("result", *timeout, run);
   int marker_id = timeout ? run.next_function_id++ : -1;
   int function_id = run.next_function_id++;

@@ -5,8 +5,8 @@
 namespace dbos::detail {
 
 void Registry::add(const std::string& name, const WorkflowOptions& options, WorkflowBody body) {
-  if (is_blank(name)) throw UsageError("workflow name is blank");
-  if (name.size() > 255) throw UsageError("workflow name is longer than 255 bytes: " + name.substr(0, 40) + "…");
+  check_label("workflow name", name, kNameBytes);
+  if (!options.class_name.empty()) check_label("class_name of workflow " + name, options.class_name, kNameBytes);
   if (options.max_recovery_attempts < 0)
     throw UsageError("max_recovery_attempts of workflow " + name + " is negative: " + std::to_string(options.max_recovery_attempts));
   auto [entry, fresh] = entries_.try_emplace({name, options.class_name});

@@ -116,7 +116,12 @@ void Run::execute() noexcept {
     if (!serialization.empty() && serialization != "portable_json")
       throw UndecodableInput{"inputs are serialized as " + serialization + ", which C++ cannot read: enqueue them as portable_json"};
     Context context(*this);
-    exit_ = Exit{FinalStatus::success, StopReason::none, registration->body(context, inputs), std::nullopt};
+    auto output = registration->body(context, inputs);
+    if (auto limit = engine.options_.max_payload; output.size() > limit)
+      throw Permanent(
+          "result of workflow " + name + " has " + std::to_string(output.size()) + " bytes, at most " + std::to_string(limit) + " are allowed",
+          "WF001", id, "return a reference to the data instead");
+    exit_ = Exit{FinalStatus::success, StopReason::none, std::move(output), std::nullopt};
   } catch (const Stop& stopped) {
     exit_ = Exit{FinalStatus::none, stopped.reason, std::nullopt, std::nullopt};
   } catch (const UndecodableInput& input) {

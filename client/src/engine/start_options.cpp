@@ -8,21 +8,10 @@ namespace dbos::detail {
 
 namespace {
 
-constexpr std::size_t kIdBytes = 512;
-constexpr std::size_t kNameBytes = 255;
 constexpr std::int64_t kLongestMs = std::int64_t{100} * 366 * 24 * 3600 * 1000;
 
-void check_text(const char* what, std::string_view text, std::size_t limit) {
-  if (is_blank(text)) throw UsageError(std::string(what) + " is blank");
-  if (text.size() > limit)
-    throw UsageError(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(limit) +
-                     " are allowed: " + std::string(text.substr(0, 40)) + "…");
-  if (text.find('\0') != std::string_view::npos)
-    throw UsageError(std::string(what) + " contains a NUL byte: " + std::string(text.substr(0, text.find('\0'))) + "…");
-}
-
 void check_optional(const char* what, std::string_view text, std::size_t limit) {
-  if (!text.empty()) check_text(what, text, limit);
+  if (!text.empty()) check_label(what, text, limit);
 }
 
 void check_duration(const char* what, Milliseconds duration) {
@@ -51,12 +40,15 @@ void check_queue_options(const StartOptions& options, bool direct) {
 StartRequest start_request(std::string name, std::string class_name, std::string queue, const StartOptions& options, std::string inputs,
                            std::size_t max_payload, const std::string& parent_id) {
   bool direct = queue.empty();
-  check_text("workflow name", name, kNameBytes);
+  check_label("workflow name", name, kNameBytes);
+  check_optional("class_name", class_name, kNameBytes);
   check_optional("workflow id", options.id, kIdBytes);
   check_optional("queue name", queue, kNameBytes);
   check_optional("partition", options.partition, kNameBytes);
   check_optional("deduplication_id", options.deduplication_id, kNameBytes);
   check_optional("version", options.version, kNameBytes);
+  check_optional("application", options.application, kNameBytes);
+  check_optional("authenticated_user", options.authenticated_user, kNameBytes);
   check_duration("timeout", options.timeout);
   check_duration("delay", options.delay);
   check_queue_options(options, direct);

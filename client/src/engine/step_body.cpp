@@ -13,6 +13,8 @@ namespace dbos::detail {
 namespace {
 
 Milliseconds wait_before(int attempt, const StepOptions& options) {
+  // Zero times a power that is past every double is no number.
+  if (options.interval.count() == 0) return options.interval;
   double wait = static_cast<double>(options.interval.count()) * std::pow(options.factor, attempt - 1);
   return Milliseconds(
       static_cast<std::int64_t>(std::min({wait, static_cast<double>(options.cap.count()), static_cast<double>(kLongestWait.count())})));

@@ -1,23 +1,18 @@
-// What a text has to be before it is sent: UTF-8 without NUL. The server would refuse the first and libpq's text format cuts at the second.
-// May include: std only.
+// Texts of pg: checked before they are sent, and made fit to be shown.
+// May include: std, codec/text_check.hpp.
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 
+#include "codec/text_check.hpp"
+
 namespace dbos::detail::pg {
 
-enum class TextFault : char { none, nul, not_utf8 };
-
-struct TextCheck {
-  TextFault fault = TextFault::none;
-  std::size_t at = 0;  // offset of the byte
-};
-
-TextCheck check_text(std::string_view text) noexcept;
-// "contains a NUL byte at offset 3" …
-std::string describe(const TextCheck& check);
+using detail::check_text;
+using detail::describe;
+using detail::TextCheck;
+using detail::TextFault;
 
 // One line without control characters, for messages: what a server or an exception says may hold anything.
 std::string one_line(std::string_view text);
