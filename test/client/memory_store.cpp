@@ -382,6 +382,14 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
   if (op.kind == "get_result") {
     auto& row = database_->rows[args["id"].get<std::string>()];
     if (!terminal(row.status) || row.status.empty()) return {OpState::wait, std::nullopt, ""};
+    if (row.status != "SUCCESS" && row.status != "ERROR") {
+      bool cancelled = row.status == "CANCELLED";
+      nlohmann::json error{{"name", cancelled ? "AwaitedWorkflowCancelled" : "AwaitedWorkflowMaxRecoveryAttemptsExceeded"},
+                           {"message", row.status},
+                           {"data", {{"awaited_workflow", args["id"]}, {"status", row.status}}}};
+      record("DBOS.getResult", std::nullopt, error.dump(), args["id"].get<std::string>());
+      return {OpState::error, error.dump(), "portable_json"};
+    }
     record("DBOS.getResult", row.output, row.error, args["id"].get<std::string>());
     return row.error ? OpReply{OpState::error, row.error, ""} : OpReply{OpState::ok, row.output, "portable_json"};
   }

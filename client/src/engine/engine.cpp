@@ -10,6 +10,9 @@ namespace dbos::detail {
 namespace {
 
 constexpr std::chrono::seconds kHeldInterval{5};
+// Sooner when workflows have ended, by whatever hand: so long after the last time, and longer the more there is to compare.
+constexpr std::chrono::milliseconds kHeldPause{200};
+constexpr std::chrono::milliseconds kHeldPausePerRun{1};
 constexpr std::chrono::seconds kMaintainInterval{1};
 // How long stopped code has to end, and then the sign-off.
 constexpr std::chrono::seconds kStopGrace{2};
@@ -47,6 +50,7 @@ void Engine::open(const Identity& identity, bool migrate) {
   std::lock_guard lock(mu_);
   opened_ = true;
   next_beat_ = next_poll_ = next_maintain_ = now();
+  last_held_ = now() - kHeldInterval;
   next_held_ = now() + kHeldInterval;
   io_ = std::thread([this] { loop(); });
 }
@@ -161,6 +165,7 @@ void Engine::beat(Trip& trip) {
     trip.heartbeat = true;
   }
   if (time >= next_held_) {
+    last_held_ = time;
     next_held_ = time + kHeldInterval;
     trip.held = true;
   }
@@ -170,13 +175,19 @@ void Engine::beat(Trip& trip) {
   }
 }
 
+// Perhaps of those that run here, and their bodies are to be asked to stop.
+void Engine::some_ended() {
+  outcomes_due_ = kAllOutcomes;
+  if (!runs_.empty()) next_held_ = std::min(next_held_, last_held_ + kHeldPause + kHeldPausePerRun * static_cast<std::int64_t>(runs_.size()));
+}
+
 // From poll(), on the I/O thread.
 void Engine::notified(const Notification& notification) {
   std::lock_guard lock(mu_);
   const auto& payload = notification.payload;
   if (notification.channel == "dbos_sys") {
     if (payload == "work") expect_work();
-    else if (payload == "done") outcomes_due_ = kAllOutcomes;
+    else if (payload == "done") some_ended();
   } else if (notification.channel == "dbos_notifications_channel") {
     wake_watchers("m:" + payload);
   } else if (notification.channel == "dbos_workflow_events_channel") {

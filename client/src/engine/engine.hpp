@@ -127,6 +127,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void take_companions(Trip& trip);
   void beat(Trip& trip);
   void notified(const Notification& notification);
+  void some_ended();
   void rejoin();
   void hand_back_and_leave();
 
@@ -215,6 +216,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::deque<std::shared_ptr<Shipment>> again_;
   MonotonicTime next_beat_{};
   MonotonicTime next_held_{};
+  MonotonicTime last_held_{};
   MonotonicTime next_poll_{};
   MonotonicTime next_maintain_{};
   MonotonicTime poll_deadline_{};

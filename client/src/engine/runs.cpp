@@ -173,7 +173,9 @@ void Engine::lose(Run& run, std::optional<WorkflowOutcome> outcome) {
   if (run.code_done || !run.registration) return finish(run, std::move(outcome), nullptr, true);
   run.outcome = std::move(outcome);
   drop(std::exchange(run.outbox, Outbox{}));
+  if (run.outcome) resolve(*run.outcome);
   stop_run(run, StopReason::lost);
+  if (run.changed) run.changed->notify_all();
 }
 
 // Children whose start never left have no row: nobody else will run them under this parent's record.

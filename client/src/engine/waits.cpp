@@ -142,7 +142,9 @@ std::optional<WorkflowOutcome> Engine::wait_outcome(const std::string& id, const
   }
   if (run) {
     if (!run->changed) run->changed = std::make_unique<std::condition_variable>();
-    if (!wait_on(*run->changed, lock, [&] { return run->ended || quit_; })) return std::nullopt;
+    // Once the database has told how it ended, or that it goes on elsewhere, code that still runs here decides nothing.
+    auto decided = [&] { return run->ended || run->outcome || run->stop == StopReason::lost || quit_; };
+    if (!wait_on(*run->changed, lock, decided)) return std::nullopt;
     if (run->failure) std::rethrow_exception(run->failure);
     if (run->outcome) return run->outcome;
     if (quit_) throw Error("the runtime has shut down; workflow " + id + " goes on elsewhere", {}, id);
