@@ -327,6 +327,7 @@ AS $$
 DECLARE
   v_id text := dbos_sys.op_text(p_args, 'id');
   v_run record;
+  v_ended jsonb;
   v_error text;
 BEGIN
   PERFORM dbos_sys.check_text('workflow id', v_id);
@@ -338,9 +339,11 @@ BEGIN
     RETURN;
   END IF;
   state := CASE v_run.status WHEN 'SUCCESS' THEN 'ok' ELSE 'error' END;
+  -- The name alone does not tell: a workflow may have failed with an error of that name.
+  v_ended := jsonb_build_object('awaited_workflow', v_id, 'status', v_run.status);
   v_error := CASE v_run.status WHEN 'SUCCESS' THEN NULL WHEN 'ERROR' THEN v_run.error
-    WHEN 'CANCELLED' THEN dbos_sys.error_json('AwaitedWorkflowCancelled', format('workflow %s was cancelled', v_id))
-    ELSE dbos_sys.error_json('AwaitedWorkflowMaxRecoveryAttemptsExceeded', format('workflow %s is in the dead letter', v_id)) END;
+    WHEN 'CANCELLED' THEN dbos_sys.error_json('AwaitedWorkflowCancelled', format('workflow %s was cancelled', v_id), v_ended)
+    ELSE dbos_sys.error_json('AwaitedWorkflowMaxRecoveryAttemptsExceeded', format('workflow %s is in the dead letter', v_id), v_ended) END;
   value := CASE WHEN state = 'ok' THEN v_run.output ELSE v_error END;
   info := jsonb_build_object('serialization', CASE WHEN v_run.status IN ('SUCCESS', 'ERROR') THEN v_run.serialization ELSE 'portable_json' END);
   PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.getResult', CASE WHEN state = 'ok' THEN value END, v_error,
