@@ -42,6 +42,50 @@ struct Stopped {
 
 }  // namespace
 
+TEST_CASE("a workflow that failed with an error named as one of ours has failed, when it is awaited and when that is replayed") {
+  std::map<std::string, std::pair<MemoryRow, std::string>> ends{
+      {"timeout", {ended("ERROR", encode_error("Timeout", "too late")), "WorkflowFailed Timeout"}},
+      {"cancelled", {ended("ERROR", encode_error("AwaitedWorkflowCancelled", "x")), "WorkflowFailed AwaitedWorkflowCancelled"}},
+      {"dead",
+       {ended("ERROR", encode_error("AwaitedWorkflowMaxRecoveryAttemptsExceeded", "x")),
+        "WorkflowFailed AwaitedWorkflowMaxRecoveryAttemptsExceeded"}},
+      {"handed on",
+       {ended("ERROR", encode_error({"AwaitedWorkflowCancelled", "x", "", R"({"awaited_workflow":"its child","status":"CANCELLED"})"})),
+        "WorkflowFailed AwaitedWorkflowCancelled"}},
+      {"really cancelled", {ended("CANCELLED"), "Cancelled"}},
+      {"really dead", {ended("MAX_RECOVERY_ATTEMPTS_EXCEEDED"), "DeadLetter"}},
+      {"unended", {ended("PENDING"), "Timeout"}},
+  };
+  Process p;
+  p.workflow<std::string(std::string)>("w", [&](Context& ctx, std::string id) {
+    auto first = Watcher{}(p, id, id == "unended" ? std::optional<Milliseconds>(0) : std::nullopt);
+    // Long enough to lose the stack: what comes behind runs after a replay.
+    ctx.sleep(24h);
+    return first;
+  });
+  for (auto& [id, end] : ends) p.database->put(id, end.first);
+  p.launch();
+  std::map<std::string, std::shared_ptr<Run>> runs;
+  for (auto& [id, end] : ends) runs[id] = p.start("w", "of " + id, id);
+  for (auto& [id, end] : ends) {
+    CAPTURE(id);
+    REQUIRE(p.eventually([&] {
+      std::lock_guard lock(p.database->mutex);
+      auto last = p.database->steps.rbegin();
+      return std::any_of(last, p.database->steps.rend(),
+                         [&](auto& step) { return step.first.first == "of " + id && step.second.name == "DBOS.sleep" && step.first.second > 0; });
+    }));
+  }
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1h);
+    return std::all_of(ends.begin(), ends.end(), [&](auto& end) { return p.status("of " + end.first) == "SUCCESS"; });
+  }));
+  for (auto& [id, end] : ends) {
+    CAPTURE(id);
+    CHECK(p.result(runs[id]) == json_quote(end.second));
+  }
+}
+
 TEST_CASE("a workflow that was cancelled has ended for those who wait, whatever its body does, and the body is asked to stop at once") {
   Process p;
   Stopped body;

@@ -287,6 +287,8 @@ std::string recorded_result(Run& run, const std::string& id, std::optional<Milli
   int marker_id = timeout ? run.next_function_id++ : -1;
   int function_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, "DBOS.getResult")) {
+    // An outcome's record bears the workflow's id; what we recorded ourselves when we gave up does not.
+    if (recorded->error && recorded->child_id.empty()) throw_awaited_timeout(*recorded->error, id);
     if (recorded->error) throw_awaited_error(*recorded->error, id);
     check_readable(recorded->serialization, id);
     return recorded->output.value_or("null");
@@ -298,7 +300,7 @@ std::string recorded_result(Run& run, const std::string& id, std::optional<Milli
     auto now = run.engine.server_now_ms();
     auto error = encode_error("Timeout", "workflow " + id + " has not ended within " + std::to_string(timeout->count()) + " ms");
     run.record({.run = 0, .function_id = function_id, .name = "DBOS.getResult", .error = error, .started_ms = now, .completed_ms = now});
-    throw_awaited_error(error, id);
+    throw_awaited_timeout(error, id);
   }
   check_readable(reply.serialization, id);
   return reply.value.value_or("null");

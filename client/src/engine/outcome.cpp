@@ -2,8 +2,22 @@
 
 #include "codec/portable_error.hpp"
 #include "dbos/error.hpp"
+#include "dbos/json.hpp"
 
 namespace dbos::detail {
+
+namespace {
+
+// Of a workflow that ended with no error of its own the record tells the status in `data`; "" where the error is the workflow's.
+// The name alone proves nothing: a workflow may fail with any.
+std::string status_in_record(const ErrorParts& parts, const std::string& id) {
+  if (!parts.name.starts_with("AwaitedWorkflow") || parts.data_json.empty()) return {};
+  auto data = parse_json(parts.data_json, "data of an error");
+  auto member = [&](const char* key) { return data.is_object() && data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : ""; };
+  return member("awaited_workflow") == id ? member("status") : "";
+}
+
+}  // namespace
 
 std::string outcome_text(const WorkflowOutcome& outcome) {
   if (outcome.status == "SUCCESS") {
@@ -19,11 +33,13 @@ std::string outcome_text(const WorkflowOutcome& outcome) {
                    "mend the cause, then resume it");
 }
 
+void throw_awaited_timeout(const std::string& error_text, const std::string& id) { throw Timeout(decode_error(error_text).message, {}, id); }
+
 void throw_awaited_error(const std::string& error_text, const std::string& id) {
   auto parts = decode_error(error_text);
-  if (parts.name == "AwaitedWorkflowCancelled") throw Cancelled("workflow " + id + " was cancelled", {}, id);
-  if (parts.name == "AwaitedWorkflowMaxRecoveryAttemptsExceeded") throw DeadLetter("workflow " + id + " is in the dead letter", {}, id);
-  if (parts.name == "Timeout") throw Timeout(parts.message, {}, id);
+  auto status = status_in_record(parts, id);
+  if (status == "CANCELLED") throw Cancelled("workflow " + id + " was cancelled", {}, id);
+  if (status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED") throw DeadLetter("workflow " + id + " is in the dead letter", {}, id);
   throw WorkflowFailed(parts.name, parts.message, parts.code_json, parts.data_json, id);
 }
 

@@ -15,6 +15,8 @@ namespace dbos::detail {
 std::string outcome_text(const WorkflowOutcome& outcome);
 // The error that a workflow recorded when it awaited `id`.
 [[noreturn]] void throw_awaited_error(const std::string& error_text, const std::string& id);
+// As much when the record is of giving up the wait.
+[[noreturn]] void throw_awaited_timeout(const std::string& error_text, const std::string& id);
 // handle.result() from workflow code: parks and is recorded (context.cpp).
 std::string recorded_result(Run& run, const std::string& id, std::optional<Milliseconds> timeout);
 
