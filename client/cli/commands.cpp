@@ -190,6 +190,7 @@ void run_show(const Common& common, const std::string& id) {
 }
 
 void run_start(const Common& common, const StartArguments& arguments) {
+  if (arguments.id_given) require_ids({arguments.id});
   StartOptions options{.id = arguments.id,
                        .timeout = duration_option("--timeout", arguments.timeout),
                        .attributes_json = arguments.attributes,

@@ -73,7 +73,7 @@ void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
   add_application(verb, common, "application that shall run it; without it, any that knows the name");
   verb->add_option("NAME", arguments.name, "name of the workflow")->required();
   verb->add_option("--args", arguments.args, "JSON array of arguments, or object of named ones; - reads standard input");
-  verb->add_option("--id", arguments.id, "id and idempotency key");
+  CLI::Option* id = verb->add_option("--id", arguments.id, "id and idempotency key");
   verb->add_option("--queue", arguments.queue, "queue")->capture_default_str();
   verb->add_option("--timeout", arguments.timeout, "cancel when it runs longer (30s, 5m, 2h)");
   verb->add_option("--delay", arguments.delay, "not before this time has passed");
@@ -84,7 +84,10 @@ void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
   verb->add_option("--dedup", arguments.deduplication_id, "deduplication id, unique among the queue's active workflows");
   verb->add_option("--attributes", arguments.attributes, "JSON object of attributes");
   verb->add_flag("--wait", arguments.wait, "wait for the end and print the result");
-  verb->callback([&] { run_start(common, arguments); });
+  verb->callback([&common, &arguments, id] {
+    arguments.id_given = id->count() > 0;
+    run_start(common, arguments);
+  });
 }
 
 void add_cancel(CLI::App& app, Common& common, ChangeArguments& arguments) {
