@@ -150,3 +150,50 @@ TEST_CASE("launch() warns of a queue whose bodies cannot all block at once") {
   CHECK(has(logged, "queue wide: worker_concurrency 5 exceeds max_blocking_steps"));
   CHECK_FALSE(has(logged, "fits"));
 }
+
+TEST_CASE("a workflow that another client cancels has ended for its own process before its body returns, and for a parent it is cancelled") {
+  auto uri = server().create_system_database("runtime_cancel");
+  Runtime runtime(options(uri));
+  std::promise<void> entered, open;
+  std::atomic<bool> asked = false;
+  auto deaf = runtime.workflow("deaf", [&](Context& ctx) {
+    ctx.step("body", [&](std::stop_token stop) {
+      std::stop_callback callback(stop, [&] { asked = true; });
+      entered.set_value();
+      open.get_future().wait();
+    });
+  });
+  auto parent = runtime.workflow("parent", [&](Context&) {
+    try {
+      runtime.handle<void>("deaf").result();
+    } catch (const Cancelled&) {
+      return 1;
+    }
+    return 0;
+  });
+  runtime.launch();
+  auto handle = deaf.start({.id = "deaf"});
+  auto waiting = parent.start();
+  entered.get_future().wait();
+  Client client({.database = uri, .application = "shop"});
+  CHECK(client.cancel("deaf") == 1);
+  // The body waits for the test: only the database can end these.
+  CHECK_THROWS_AS(handle.result(10s), Cancelled);
+  CHECK(waiting.result(10s) == 1);
+  CHECK(asked);
+  open.set_value();
+}
+
+TEST_CASE("two applications of one executable have default versions of their own") {
+  auto uri = server().create_system_database("runtime_versions");
+  auto given = options(uri);
+  given.version.clear();
+  Runtime shop(given);
+  given.application = "store";
+  Runtime store(given);
+  shop.launch();
+  store.launch();
+  CHECK(shop.version() != store.version());
+  given.application = "shop";
+  CHECK(Runtime(given).version() == shop.version());
+}
