@@ -112,10 +112,15 @@ use_sdk() { # LANGUAGE
 	command=()
 	source "$interop/$1/sdk.sh"
 	mkdir -p "$sdk"
+	# In the background: after `||` errexit would not hold in it.
 	(
 		flock 9
-		install_sdk >"$work/install.log" 2>&1 || { tail -n 40 "$work/install.log" >&2; exit 1; }
-	) 9>"$sdk/.lock"
+		install_sdk
+	) 9>"$sdk/.lock" >"$work/install.log" 2>&1 &
+	wait $! && return
+	tail -n 40 "$work/install.log" >&2
+	printf 'Bail out! the %s SDK is not installed\n' "$title"
+	exit 1
 }
 
 # For tests of other things that need some official SDK. Its programs are run as `"$node" "$sdk/worker.mjs"`.
