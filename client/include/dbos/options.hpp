@@ -53,7 +53,7 @@ struct RuntimeOptions {
   Milliseconds drain_timeout{10000};
   // false: launch() checks the tables instead of creating them.
   bool migrate = true;
-  // false: never LISTEN (transaction poolers); wake-ups are polled.
+  // false: never LISTEN (transaction poolers); wake-ups are polled, and a death is noticed by the lease alone.
   bool listen = true;
   // Longest time between two looks for work when no wake-up arrives. Defaults to 1 s.
   Milliseconds poll_interval{1000};
