@@ -147,6 +147,42 @@ SELECT count(*) FROM dbos_sys.watched() WHERE pending > 0;
 DELETE FROM dbos.workflow_status;
 DELETE FROM dbos_ops.executors;
 
+-- Who stood when the server restarted has the time to come back, however close together the ticks are.
+SELECT pg_temp.pending('r1', 'six');
+SET application_name = 'dbos_transact_six_v1';
+SELECT pg_temp.at(2100), dbos_sys.watch_tick();
+UPDATE dbos_ops.ticker SET hold_from = 1800002101000, hold_until = 1800002191000;
+SET application_name = 'dbos_transact_four_v1';
+SELECT pg_temp.at(2101.006), dbos_sys.watch_tick(), pg_temp.at(2190.999), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT pg_temp.at(2191), dbos_sys.watch_tick();
+-- Calling watch() again changes the settings, and nobody's standing.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'four', owner_xid = 'new', queue_name = NULL;
+UPDATE dbos_ops.watches SET kills = kills - 1;
+SET application_name = 'dbos_transact_five_v1';
+SELECT pg_temp.at(2200), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watch('shop', grace => '2 s') WHERE pending > 0;
+SELECT pg_temp.at(2289.999), dbos_sys.watch_tick(), pg_temp.at(2290), dbos_sys.watch_tick();
+-- Sessions of another application would bear the same name: nobody can tell.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'four', owner_xid = 'new', queue_name = NULL;
+SELECT pg_temp.pending('r2', 'four', p_application => 'other');
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+DELETE FROM dbos.workflow_status;
+-- Any text is a version or an id. Who was never seen is not taken while no session of the version says how they are named.
+SELECT pg_temp.pending('r3', 'six', 'x{2}(*+?'), pg_temp.pending('r4', '{version}', 'y');
+SET application_name = 'dbos_transact_five_x{2}(*+?';
+SELECT pg_temp.at(2400), dbos_sys.watch_tick();
+SELECT executor_id, application_version, session_name, state FROM dbos_sys.watched('shop') WHERE pending > 0 ORDER BY 1;
+SELECT application_version FROM dbos_sys.watched_versions();
+SELECT pg_temp.at(3000), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT dbos_sys.watch('shop', session_name => 'dbos_transact_five_{executor}', version_gone => 'upgrade');
+DELETE FROM dbos.workflow_status;
+SELECT dbos_sys.unwatch('shop'), pg_temp.at(2000);
+SET application_name = 'dbos_transact_four_v1';
+SELECT count(*) FROM dbos_sys.watch('shop');
+UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
+
 -- A version that nobody runs: listed, and left alone by default.
 SELECT pg_temp.at(2001), pg_temp.version('v2');
 SET application_name = 'dbos_transact_four_v2';

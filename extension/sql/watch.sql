@@ -22,38 +22,66 @@ BEGIN
 END;
 $$;
 
+-- A pattern's characters in order; its places for executor and version are the characters 1 and 2.
+CREATE OR REPLACE FUNCTION dbos_sys.pattern_parts(p_pattern text)
+RETURNS TABLE (part text, place bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT c.part, c.place
+  FROM regexp_split_to_table(replace(replace(p_pattern, '{executor}', E'\x01'), '{version}', E'\x02'), '') WITH ORDINALITY AS c(part, place);
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.session_name(p_pattern text, p_executor text, p_version text)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- The version first: an executor's id may hold any text.
-  RETURN dbos_sys.kept_name(replace(replace(p_pattern, '{version}', COALESCE(p_version, '')), '{executor}', p_executor));
+  RETURN dbos_sys.kept_name((
+    SELECT string_agg(CASE c.part WHEN E'\x01' THEN p_executor WHEN E'\x02' THEN COALESCE(p_version, '') ELSE c.part END, '' ORDER BY c.place)
+    FROM dbos_sys.pattern_parts(p_pattern) AS c));
 END;
 $$;
 
--- The columns of pg_stat_activity that a role sees of other roles' sessions too are pid, application_name and database; nothing else may be
--- asked for here. Names of sessions of this database that an executor (of the version, or NULL: of any) may have under a pattern. A name of 63 bytes may have
--- lost its end: then what is left decides.
-CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_executor text, p_version text)
+-- Names of sessions of this database that an executor of the version (NULL: of any) may have under a pattern. A name of 63 bytes may have
+-- lost its end: then its beginning decides. The columns of pg_stat_activity that a role sees of other roles' sessions too are pid,
+-- application_name and database; nothing else may be asked for here.
+CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_version text)
 RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_filled text := replace(p_pattern, '{version}', COALESCE(p_version, '{version}'));
   v_regex text;
-  v_head text;
+  v_head text := split_part(replace(p_pattern, '{version}', '{executor}'), '{executor}', 1);
 BEGIN
-  v_filled := replace(v_filled, '{executor}', COALESCE(p_executor, '{executor}'));
-  v_regex := '^' || replace(replace(regexp_replace(v_filled, '([][().*+?|^$\\])', '\\\1', 'g'), '{executor}', '.+'), '{version}', '.*') || '$';
-  v_regex := regexp_replace(v_regex, '([^\x01-\x7f])', '.+', 'g');
-  v_head := dbos_sys.kept_name(split_part(split_part(v_filled, '{executor}', 1), '{version}', 1));
+  SELECT '^' || string_agg(
+    CASE WHEN c.part = E'\x01' THEN '.+' WHEN c.part = E'\x02' AND p_version IS NULL THEN '.*'
+         ELSE regexp_replace(CASE c.part WHEN E'\x02' THEN dbos_sys.kept_name(p_version) ELSE c.part END, '([^a-zA-Z0-9])', '\\\1', 'g') END,
+    '' ORDER BY c.place) || '$' INTO v_regex
+  FROM dbos_sys.pattern_parts(p_pattern) AS c;
   RETURN QUERY
   SELECT DISTINCT a.application_name FROM pg_stat_activity AS a
   WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     AND (a.application_name ~ v_regex OR (octet_length(a.application_name) = 63 AND starts_with(a.application_name, v_head)));
+END;
+$$;
+
+-- Sessions that an SDK is known to name alike in all its executors: while one is here, who was not seen may be behind it.
+CREATE OR REPLACE FUNCTION dbos_sys.has_nameless_session(p_application text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM pg_stat_activity AS a
+    WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND a.application_name IN ('dbos_transact', 'PostgreSQL JDBC Driver', NULLIF(dbos_sys.kept_name(p_application), '')));
 END;
 $$;
 
@@ -85,19 +113,20 @@ BEGIN
   SELECT COALESCE(max(t.hold_from), 0) AS hold_from, COALESCE(max(t.hold_until), 0) AS hold_until INTO v_hold FROM dbos_ops.ticker AS t;
   RETURN QUERY
   WITH held AS MATERIALIZED (
-    SELECT COALESCE(w.executor_id, '') AS executor, w.application_version AS version, count(*) AS runs,
+    SELECT COALESCE(w.application_name, '') AS application, COALESCE(w.executor_id, '') AS executor, w.application_version AS version, count(*) AS runs,
       bool_or(dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name)) AS unfenced, min(COALESCE(w.started_at_epoch_ms, w.created_at)) AS oldest,
       dbos_sys.session_name(v_watch.session_name, COALESCE(w.executor_id, ''), w.application_version) AS name
     FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND COALESCE(w.application_name, '') = p_application
+    WHERE w.status = 'PENDING'
       AND NOT EXISTS (
         SELECT FROM dbos_ops.executors AS e
-        WHERE e.executor_id = w.executor_id AND e.application_name = p_application AND (e.ended_at IS NULL OR e.suspect_since IS NOT NULL))
-    GROUP BY 1, 2),
+        WHERE e.executor_id = w.executor_id AND e.application_name = COALESCE(w.application_name, '') AND (e.ended_at IS NULL OR e.suspect_since IS NOT NULL))
+    GROUP BY 1, 2, 3),
   judged AS (
-    SELECT h.*, s.gone_since,
+    SELECT h.*, s.gone_since, s.seen_at,
       CASE
         WHEN h.executor IN ('local', '') THEN 'shared id'
+        -- Of another application too: its sessions would bear the same name.
         WHEN count(*) OVER (PARTITION BY h.name) > 1 THEN 'ambiguous'
         WHEN h.unfenced AND NOT v_watch.accept_unfenced THEN 'unfenced'
         WHEN s.session_name IS NULL THEN 'unseen'
@@ -108,11 +137,12 @@ BEGIN
            ELSE GREATEST(s.gone_since + v_watch.grace_ms, s.hold_until) END AS due
     FROM held AS h LEFT JOIN dbos_ops.watched_sessions AS s ON s.application_name = p_application AND s.session_name = h.name)
   SELECT j.executor, j.version, j.name,
-    CASE WHEN (j.verdict = 'suspect' OR (j.verdict = 'unseen' AND v_watch.seen_at IS NOT NULL)) AND p_now >= j.due
-           AND (p_now >= v_hold.hold_until OR j.gone_since > v_hold.hold_from)
+    CASE WHEN (j.verdict = 'suspect' OR (j.verdict = 'unseen' AND NOT dbos_sys.has_nameless_session(p_application)
+             AND EXISTS (SELECT FROM dbos_sys.sessions_like(v_watch.session_name, j.version)))) AND p_now >= j.due
+           AND (p_now >= v_hold.hold_until OR j.seen_at > v_hold.hold_from)
          THEN 'dead' ELSE j.verdict END,
     COALESCE(j.gone_since, j.oldest), j.runs
-  FROM judged AS j;
+  FROM judged AS j WHERE j.application = p_application;
 END;
 $$;
 
@@ -135,13 +165,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_watch record;
+  v_hold record;
   v_here text[];
-  v_hold_from bigint := COALESCE((SELECT t.hold_from FROM dbos_ops.ticker AS t), 0);
+  v_kills bigint;
   v_backoff bigint := dbos_sys.setting_ms('reconnect_backoff', '90s');
-  v_kills bigint := dbos_sys.sessions_killed();
 BEGIN
   SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
-  v_here := ARRAY(SELECT l.name FROM dbos_sys.sessions_like(v_watch.session_name, NULL, NULL) AS l(name));
+  SELECT COALESCE(max(t.hold_from), 0) AS hold_from, COALESCE(max(t.hold_until), 0) AS hold_until INTO v_hold FROM dbos_ops.ticker AS t;
+  -- Sessions first: a backend counts its end before it leaves the list.
+  PERFORM pg_stat_clear_snapshot();
+  v_here := ARRAY(SELECT l.name FROM dbos_sys.sessions_like(v_watch.session_name, NULL) AS l(name));
+  v_kills := dbos_sys.sessions_killed();
   IF v_kills <> v_watch.kills OR (v_here <> '{}' AND COALESCE(v_watch.seen_at, 0) < p_now - 60000) THEN
     UPDATE dbos_ops.watches AS w
     SET kills = v_kills, killed_at = CASE WHEN v_kills <> w.kills THEN p_now ELSE w.killed_at END,
@@ -153,10 +187,13 @@ BEGIN
   SELECT p_application, h.name, p_now FROM unnest(v_here) AS h(name)
   WHERE NOT EXISTS (
     SELECT FROM dbos_ops.watched_sessions AS k
-    WHERE k.application_name = p_application AND k.session_name = h.name AND k.gone_since IS NULL AND k.seen_at > GREATEST(v_hold_from, p_now - 60000))
+    WHERE k.application_name = p_application AND k.session_name = h.name AND k.gone_since IS NULL AND k.seen_at > GREATEST(v_hold.hold_from, p_now - 60000))
   ON CONFLICT (application_name, session_name) DO UPDATE SET seen_at = EXCLUDED.seen_at, gone_since = NULL, hold_until = NULL;
   UPDATE dbos_ops.watched_sessions AS s
-  SET gone_since = p_now, hold_until = CASE WHEN v_watch.killed_at > p_now - v_backoff THEN v_watch.killed_at + v_backoff END
+  SET gone_since = p_now, hold_until = GREATEST(
+    CASE WHEN v_watch.killed_at > p_now - v_backoff THEN v_watch.killed_at + v_backoff END,
+    -- Not back since the server's start.
+    CASE WHEN s.seen_at <= v_hold.hold_from THEN v_hold.hold_until END)
   WHERE s.application_name = p_application AND s.gone_since IS NULL AND s.session_name <> ALL (v_here);
 END;
 $$;
@@ -219,7 +256,7 @@ BEGIN
       SELECT FROM dbos_ops.executors AS e
       WHERE e.application_name = p_application AND COALESCE(e.application_version, w.application_version) = w.application_version
         AND e.ended_at IS NULL AND e.last_seen + e.lease_ms > p_now)
-    AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, NULL, CASE WHEN v_versioned THEN w.application_version END));
+    AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, CASE WHEN v_versioned THEN w.application_version END));
 END;
 $$;
 
@@ -279,19 +316,23 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.watch_tick', 0)) THEN
     RETURN 0;
   END IF;
-  PERFORM pg_stat_clear_snapshot();
   v_hold_until := COALESCE((SELECT t.hold_until FROM dbos_ops.ticker AS t), 0);
   FOR v_watch IN SELECT w.application_name, w.scanned_at, w.version_gone, w.versions_at FROM dbos_ops.watches AS w ORDER BY w.application_name LOOP
-    PERFORM dbos_sys.note_sessions(v_watch.application_name, v_now);
-    -- PENDING rows are read when somebody is missing, and now and then for those that were never seen.
-    IF COALESCE(v_watch.scanned_at, 0) < v_now - 10000
-      OR EXISTS (SELECT FROM dbos_ops.watched_sessions AS s WHERE s.application_name = v_watch.application_name AND s.gone_since IS NOT NULL) THEN
-      v_rows := v_rows + dbos_sys.recover_watched(v_watch.application_name, v_now);
-    END IF;
-    IF COALESCE(v_watch.versions_at, 0) < v_now - 5000 AND v_now >= v_hold_until THEN
-      v_rows := v_rows + dbos_sys.upgrade_gone(v_watch.application_name, v_now);
-      UPDATE dbos_ops.watches AS w SET versions_at = v_now WHERE w.application_name = v_watch.application_name;
-    END IF;
+    -- One application's trouble is not the others'.
+    BEGIN
+      PERFORM dbos_sys.note_sessions(v_watch.application_name, v_now);
+      -- PENDING rows are read when somebody is missing, and now and then for those that were never seen.
+      IF COALESCE(v_watch.scanned_at, 0) < v_now - 10000
+        OR EXISTS (SELECT FROM dbos_ops.watched_sessions AS s WHERE s.application_name = v_watch.application_name AND s.gone_since IS NOT NULL) THEN
+        v_rows := v_rows + dbos_sys.recover_watched(v_watch.application_name, v_now);
+      END IF;
+      IF COALESCE(v_watch.versions_at, 0) < v_now - 5000 AND v_now >= v_hold_until THEN
+        v_rows := v_rows + dbos_sys.upgrade_gone(v_watch.application_name, v_now);
+        UPDATE dbos_ops.watches AS w SET versions_at = v_now WHERE w.application_name = v_watch.application_name;
+      END IF;
+    EXCEPTION WHEN data_exception OR syntax_error_or_access_rule_violation OR integrity_constraint_violation OR internal_error THEN
+      RAISE WARNING 'cannot watch application %: %', dbos_sys.shown(v_watch.application_name), SQLERRM;
+    END;
   END LOOP;
   RETURN v_rows;
 END;
@@ -323,6 +364,9 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('grace is %s ms', p_grace), 'Allowed: 1 s to 1 day. Every pool loses a connection now and then.');
   ELSIF p_version_gone IS NULL OR p_version_gone NOT IN ('wait', 'upgrade', 'upgrade_unstarted') THEN
     PERFORM dbos_sys.fail('WF001', format('version_gone is %s', dbos_sys.shown(p_version_gone)), 'Allowed: wait, upgrade, upgrade_unstarted.');
+  ELSIF p_version_gone <> 'wait' AND p_session_name NOT LIKE '%{version}%' THEN
+    PERFORM dbos_sys.fail('WF001', format('version_gone is %s, and session name %s does not tell versions apart', dbos_sys.shown(p_version_gone),
+      dbos_sys.shown(p_session_name)), 'It has no {version}.', v_example);
   ELSIF p_version_grace NOT BETWEEN 1000 AND 2592000000 THEN
     PERFORM dbos_sys.fail('WF001', format('version_grace is %s ms', p_version_grace), 'Allowed: 1 s to 30 days.');
   END IF;
@@ -364,7 +408,7 @@ DECLARE
   v_unfenced text;
 BEGIN
   SELECT a.application_name INTO v_shared FROM pg_stat_activity AS a
-  WHERE a.application_name IN (SELECT dbos_sys.session_name(p_session_name, 'local', v.version) FROM unnest(v_versions) AS v(version));
+  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND a.application_name IN (SELECT dbos_sys.session_name(p_session_name, 'local', v.version) FROM unnest(v_versions) AS v(version));
   IF v_shared IS NOT NULL OR EXISTS (
     SELECT FROM dbos.workflow_status AS w WHERE w.status = 'PENDING' AND w.executor_id = 'local' AND COALESCE(w.application_name, '') = p_application) THEN
     PERFORM dbos_sys.fail('WF023', format('executor id "local" of application %s may be any number of processes', dbos_sys.shown(p_application)),
@@ -383,7 +427,7 @@ BEGIN
       format('Workflow %s shows it. When such an executor is taken for dead and lives, both run the workflow, and the later outcome counts.', dbos_sys.shown(v_unfenced)),
       'Update the SDK (docs/interop.md names the versions), or accept that: accept_unfenced => true.');
   END IF;
-  IF NOT p_force AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(p_session_name, NULL, NULL)) THEN
+  IF NOT p_force AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(p_session_name, NULL)) THEN
     PERFORM dbos_sys.fail('WF022', format('no session of this database is named like %s', dbos_sys.shown(p_session_name)),
       format('Connected: %s.', COALESCE((
         SELECT left(string_agg(DISTINCT quote_literal(a.application_name), ', '), 300) FROM pg_stat_activity AS a
@@ -423,7 +467,8 @@ $$;
 COMMENT ON FUNCTION dbos_sys.watched(text) IS
 'Executors of watched applications that hold PENDING workflows, and session names without any. state: alive; suspect (its sessions are gone, the
 grace runs); dead (recovered with the next tick); gone (nothing was left); and those that are never recovered by themselves: unseen (no session of
-that name since watch(); recovered after dbos_sys.reconnect_backoff once another executor of the application has been seen), shared id, ambiguous,
+that name since watch(); recovered after dbos_sys.reconnect_backoff where another executor of the version is seen, and none under a name that SDKs
+give to all), shared id, ambiguous,
 unfenced, each with advice. since: ms. Executors that registered or send heartbeats are in executors().';
 
 CREATE OR REPLACE FUNCTION dbos_sys.watched_versions(application text DEFAULT NULL)
@@ -467,6 +512,10 @@ BEGIN
   PERFORM dbos_sys.check_watch(watch.session_name, v_grace, watch.version_gone, v_version_grace);
   PERFORM dbos_sys.check_application(v_application);
   PERFORM dbos_sys.check_watchable(v_application, watch.session_name, COALESCE(watch.accept_unfenced, false), COALESCE(watch.force, false));
+  -- What was noted under another pattern says nothing under this one.
+  DELETE FROM dbos_ops.watched_sessions AS s
+  WHERE s.application_name = v_application AND EXISTS (
+    SELECT FROM dbos_ops.watches AS w WHERE w.application_name = v_application AND w.session_name <> watch.session_name);
   INSERT INTO dbos_ops.watches AS w (application_name, session_name, grace_ms, accept_unfenced, version_gone, version_grace_ms, since, kills)
   VALUES (v_application, watch.session_name, v_grace, COALESCE(watch.accept_unfenced, false), watch.version_gone, v_version_grace, v_now, dbos_sys.sessions_killed())
   ON CONFLICT (application_name) DO UPDATE
@@ -474,8 +523,6 @@ BEGIN
     version_grace_ms = EXCLUDED.version_grace_ms, scanned_at = NULL, versions_at = NULL,
     since = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.since ELSE EXCLUDED.since END,
     seen_at = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.seen_at END;
-  DELETE FROM dbos_ops.watched_sessions AS s
-  WHERE s.application_name = v_application AND s.session_name NOT IN (SELECT dbos_sys.sessions_like(watch.session_name, NULL, NULL));
   PERFORM dbos_sys.note_sessions(v_application, v_now);
   IF NOT dbos_sys.is_maintained(v_now) THEN
     RAISE WARNING 'nobody maintains this database, so nothing is recovered by itself'
