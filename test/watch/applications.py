@@ -33,7 +33,10 @@ class Server(Cluster):
     def socket_path(self):
         return f"{self.env['PGHOST']}/.s.PGSQL.{self.env['PGPORT']}"
 
-    def uri(self, database, port=None):
+    def uri(self, database, port=None, language="ts"):
+        if language == "py":
+            # SQLAlchemy knows sockets by this form only.
+            return f"postgresql://{ROLE}@/{database}?host={self.env['PGHOST']}&port={self.env['PGPORT']}"
         place = f"127.0.0.1:{port}" if port else f"{self.env['PGHOST'].replace('/', '%2F')}:{self.env['PGPORT']}"
         return f"postgresql://{ROLE}@{place}/{database}"
 

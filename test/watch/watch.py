@@ -48,11 +48,11 @@ class Scene:
         self.processes, self.how = [], how
         self.admin = None
         if adopted:
-            Process(server.uri(database), self.folder, "first", language=language).ready().stop()
+            Process(server.uri(database, language=language), self.folder, "first", language=language).ready().stop()
             self.adopt()
 
     def start(self, name, *, port=None, ready=True, **how):
-        process = Process(self.server.uri(self.database, port), self.folder, name, **({"language": self.language} | self.how | how))
+        process = Process(self.server.uri(self.database, port, self.language), self.folder, name, **({"language": self.language} | self.how | how))
         self.processes.append(process)
         return process.ready() if ready else process
 
@@ -139,6 +139,8 @@ def other_roles(server, folder):
         scene.adopt()
         scene.admin.query("CREATE ROLE boss")
         scene.admin.query(f"SELECT dbos_sys.uninstall(dry_run => false); ALTER DATABASE {scene.database} OWNER TO boss; REASSIGN OWNED BY {ROLE} TO boss")
+        for name, in scene.admin.query(f"SELECT datname FROM pg_database WHERE datdba = 'boss'::regrole AND datname <> '{scene.database}'"):
+            scene.admin.query(f"ALTER DATABASE {name} OWNER TO {ROLE}")
         scene.admin.query(f"SET client_min_messages = error; SELECT dbos_sys.install(); SELECT dbos_sys.grant_access('{ROLE}')")
         one = scene.start("one", orders=3)
         scene.busy(one)
