@@ -390,13 +390,19 @@ TEST_CASE("every later call of a run that must stop throws again, and what the c
 TEST_CASE("a step's body is asked to stop when its run is lost, and can write no more") {
   Process p;
   std::promise<void> entered;
+  Gate refused;
   std::atomic<bool> sent = false;
+  p.workflow<void()>("quick", [](Context&) {});
   p.workflow<int()>("w", [&](Context& ctx) {
     return ctx.step("endless", [&](std::stop_token stop) {
       entered.set_value();
       while (!stop.stop_requested()) std::this_thread::yield();
-      ctx.send("inbox", 1);
-      sent = true;
+      try {
+        ctx.send("inbox", 1);
+        sent = true;
+      } catch (...) {
+      }
+      refused.pass();
       return 1;
     });
   });
@@ -407,8 +413,10 @@ TEST_CASE("a step's body is asked to stop when its run is lost, and can write no
   entered.get_future().wait();
   p.database->cancel("asked");
   p.clock->advance(6s);  // what is held is compared
+  refused.entered.get_future().wait();
+  for (int i = 0; i < 2; ++i) p.result(p.start("quick", ""));  // trips that would carry it
+  refused.open.set_value();
   CHECK_THROWS_AS(p.result(run), Cancelled);
-  p.engine->close(0ms);
   CHECK_FALSE(sent);
   CHECK(messages == 0);
 }

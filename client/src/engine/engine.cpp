@@ -17,6 +17,14 @@ constexpr std::chrono::seconds kMaintainInterval{1};
 // How long stopped code has to end, and then the sign-off.
 constexpr std::chrono::seconds kStopGrace{2};
 
+// Threads that were left behind may come back: what they use is never destroyed.
+void keep_for_ever(std::shared_ptr<Engine> engine) {
+  static std::mutex mutex;
+  static auto* kept = new std::vector<std::shared_ptr<Engine>>;
+  std::lock_guard lock(mutex);
+  kept->push_back(std::move(engine));
+}
+
 // Times that fit into every clock that they are added to.
 RuntimeOptions bounded(RuntimeOptions options) {
   for (auto* time : {&options.lease, &options.poll_interval, &options.unload_after, &options.drain_timeout}) *time = std::min(*time, kLongestWait);
@@ -248,8 +256,7 @@ void Engine::close(Milliseconds drain) {
   hand_back_and_leave();
   if (!carriers_.stop_for(kStopGrace)) {
     log(LogLevel::warning, "step bodies still run after the shutdown; their threads are left behind");
-    // Those threads may come back: what they use is never destroyed.
-    static_cast<void>(new std::shared_ptr<Engine>(shared_from_this()));
+    keep_for_ever(shared_from_this());
   }
   std::lock_guard lock(mu_);
   for (auto& [id, wait] : foreign_) wait->changed.notify_all();

@@ -205,8 +205,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::condition_variable idle_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
-  std::size_t outcomes_due_ = 0;   // awaited workflows that are to be asked for; kAllOutcomes: each of them
-  std::size_t outcomes_from_ = 0;  // where the next trip goes on asking, when one cannot ask for all
+  std::size_t outcomes_due_ = 0;  // awaited workflows that are to be asked for; kAllOutcomes: each of them
+  std::string outcomes_after_;    // the last that was asked for, when a trip cannot ask for all
   bool claiming_ = false;
   bool draining_ = false;
   bool quit_ = false;

@@ -99,10 +99,12 @@ std::vector<std::string> Engine::awaited_outcomes() {
   }
   auto due = std::min(std::exchange(outcomes_due_, 0), ids.size());
   if (ids.size() <= kOutcomesPerTrip) return ids;
-  // In turn: each id that is due is asked for in one of the next trips.
-  std::rotate(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(outcomes_from_ % ids.size()), ids.end());
-  outcomes_from_ += kOutcomesPerTrip;
+  // In turn, and by their order, which holds while others come and go: each that is due is asked for in one of the next trips.
+  std::sort(ids.begin(), ids.end());
+  auto next = std::upper_bound(ids.begin(), ids.end(), outcomes_after_);
+  std::rotate(ids.begin(), next, ids.end());
   ids.resize(kOutcomesPerTrip);
+  outcomes_after_ = ids.back();
   outcomes_due_ = due - std::min(due, kOutcomesPerTrip);
   return ids;
 }
