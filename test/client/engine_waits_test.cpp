@@ -52,6 +52,39 @@ TEST_CASE("a long wait gives up its stack and costs no attempt") {
   CHECK(p.database->row("l1").attempts == 1);
 }
 
+TEST_CASE("a message that comes between the end of a run's patience and its turn is not lost") {
+  Process p;
+  Gate gate;
+  p.options.carriers = p.options.max_blocking_steps = 1;
+  p.workflow<void()>("quick", [](Context&) {});
+  p.workflow<void()>("blocker", [&](Context& ctx) { ctx.step("s", [&] { gate.pass(); }); });
+  p.workflow<int()>("w", [](Context& ctx) { return ctx.recv<int>("", 2h).value_or(0); });
+  p.launch();
+  auto run = p.start("w", "patient");
+  REQUIRE(p.eventually([&] { return p.database->step("patient", 1).name == "DBOS.sleep"; }));
+  for (int i = 0; i < 2; ++i) p.result(p.start("quick", ""));  // until it waits
+  p.start("blocker", "");
+  gate.entered.get_future().wait();
+  auto two_trips = [&] {
+    int before = p.store->trips();
+    REQUIRE(p.eventually([&] {
+      p.store->notify("dbos_sys", "work");
+      return p.store->trips() > before + 2;
+    }));
+  };
+  // It is about to give up its stack, as soon as it gets the only carrier.
+  p.clock->advance(60s);
+  two_trips();
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->messages.emplace("patient", "7");
+  }
+  p.store->notify("dbos_notifications_channel", "patient::__null__topic__");
+  two_trips();
+  gate.open.set_value();
+  CHECK(p.result(run) == "7");
+}
+
 TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
   Process p;
   std::atomic<int> bodies = 0;

@@ -169,14 +169,14 @@ void Run::settle_before_body() {
   settle();
 }
 
-void Run::wait_until(MonotonicTime deadline, bool may_unload) {
+bool Run::wait_until(MonotonicTime deadline, bool may_unload) {
   bool unloading = may_unload && (deadline - engine.now() >= engine.options_.unload_after || engine.stacks_.in_use() >= engine.stacks_.limit());
   if (unloading) settle();
   {
     std::lock_guard lock(engine.mu_);
     if (stop != StopReason::none) throw Stop{stop};
     unchecked = true;
-    if (std::exchange(woken, false)) return;
+    if (std::exchange(woken, false)) return std::exchange(notified, false);
     engine.add_timer({.when = deadline, .run = shared_from_this(), .wait_number = ++wait_number});
     if (unloading) {
       stop = StopReason::unload;
@@ -188,6 +188,7 @@ void Run::wait_until(MonotonicTime deadline, bool may_unload) {
   throw_if_stopped();
   std::lock_guard lock(engine.mu_);
   woken = false;
+  return std::exchange(notified, false);
 }
 
 OpReply Run::operate(int function_id, std::string kind, std::string args) {
@@ -201,8 +202,7 @@ void Run::wait_for_watch(MonotonicTime deadline) {
   auto patience = engine.now() + engine.options_.unload_after;
   bool crowded = engine.stacks_.in_use() >= engine.stacks_.limit();
   if (deadline > patience && !crowded) {
-    wait_until(patience - Milliseconds{1}, false);
-    if (engine.now() < patience - Milliseconds{1}) return;
+    if (wait_until(patience - Milliseconds{1}, false)) return;
   }
   wait_until(deadline, true);
 }

@@ -83,8 +83,9 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   // As settle(), with an ownership check when the run has waited since its last trip, or the process has stood still: before anything
   // outside the database.
   void settle_before_body();
-  // Parks until the deadline or a notification for one of its watches; may throw Stop{unload}.
-  void wait_until(MonotonicTime deadline, bool may_unload);
+  // Parks until the deadline or a notification for one of its watches; may throw Stop{unload}. True when there was one: whoever watches has
+  // to look again before the next wait.
+  bool wait_until(MonotonicTime deadline, bool may_unload);
   OpReply operate(int function_id, std::string kind, std::string args);
   // Waits for a watched key; gives up the stack only when the wait turns out long.
   void wait_for_watch(MonotonicTime deadline);
@@ -135,7 +136,8 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   bool began = false;      // its code has begun
   bool code_done = false;  // its code has ended; what is left is in the outbox or on its way
   bool counted = false;    // holds a place of its queue
-  bool woken = false;
+  bool woken = false;      // the wait is over
+  bool notified = false;   // … by one of its watches, whether or not its time was over before
   WaitKind wait = WaitKind::none;
   std::uint64_t wait_number = 0;
   StopReason stop = StopReason::none;

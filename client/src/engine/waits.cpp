@@ -60,7 +60,7 @@ void Engine::watch(Run& run, const std::string& key) {
 void Engine::end_watch(Run& run) {
   std::lock_guard lock(mu_);
   unwatch(run);
-  run.woken = false;
+  run.woken = run.notified = false;
 }
 
 void Engine::unwatch(Run& run) {
@@ -77,6 +77,7 @@ void Engine::wake_watchers(const std::string& key) {
   auto entry = watches_.find(key);
   if (entry == watches_.end()) return;
   for (Run* run : entry->second) {
+    run->notified = true;
     if (std::exchange(run->woken, true)) continue;
     if (run->unloaded) ask_load(*run);
     else resume_if_ready(*run);
