@@ -1,4 +1,6 @@
 // The whole client against a server, where its parts alone prove nothing: what the database keeps, what a lost reply does.
+#include <libpq-fe.h>
+
 #include <atomic>
 #include <future>
 #include <mutex>
@@ -62,9 +64,6 @@ TEST_CASE("a message from a step body whose reply was lost is there once") {
   auto given = options(through(proxy, "runtime_send"));
   given.connections = 1;
   given.listen = false;
-  // Nothing but the message is on its way when the reply is swallowed.
-  given.poll_interval = 60s;
-  given.lease = 60s;
   Runtime runtime(given);
   std::promise<void> entered, open;
   auto notify = runtime.workflow("notify", [&](Context& ctx) {
@@ -77,8 +76,18 @@ TEST_CASE("a message from a step body whose reply was lost is there once") {
   runtime.launch();
   auto handle = notify.start();
   entered.get_future().wait();
-  proxy.set(Proxy::Mode::swallow_reply);
+  // The message is what the only connection carries when the reply is swallowed: it waits for this lock meanwhile.
+  std::unique_ptr<PGconn, decltype(&PQfinish)> holder(PQconnectdb(uri.c_str()), &PQfinish);
+  auto execute = [&](const char* sql) {
+    std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(holder.get(), sql), &PQclear);
+    REQUIRE(PQresultStatus(result.get()) == PGRES_COMMAND_OK);
+  };
+  execute("BEGIN");
+  execute("LOCK TABLE dbos.notifications IN EXCLUSIVE MODE");
   open.set_value();
+  await(uri, "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'dbos.notifications'::regclass");
+  proxy.set(Proxy::Mode::swallow_reply);
+  execute("COMMIT");
   await(uri, "SELECT count(*) = 1 FROM dbos.notifications");
   while (proxy.cut() == 0) std::this_thread::yield();
   proxy.set(Proxy::Mode::forward);
