@@ -55,8 +55,7 @@ bool MemoryStore::due(const Pending& pending) const { return pending.committed ?
 void MemoryStore::poll(MonotonicTime until) {
   std::unique_lock lock(mutex_);
   auto any_due = [&] { return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& pending) { return due(pending); }); };
-  // Bounded, as the real store is by its server: a trip that was sent while nobody polled is taken up by the next poll.
-  changed_.wait_for(lock, std::chrono::milliseconds(20), [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; });
+  changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; });
   woken_ = false;
   for (auto& pending : pending_) {
     if (pending.committed || paused_) continue;
