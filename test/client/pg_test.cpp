@@ -342,6 +342,11 @@ TEST_CASE("SQLSTATEs say whether another try may pass") {
     CAPTURE(code);
     CHECK(fate_of(code) == Fate::permanent);
   }
+  for (const char* message : {"cache lookup failed for function 16700", "could not open relation with OID 16700", "tuple concurrently updated"}) {
+    CAPTURE(message);
+    CHECK(fate_of("XX000", message) == Fate::retry);
+  }
+  CHECK(fate_of("XX000", "unexpected data beyond EOF") == Fate::permanent);
   CHECK(fate_of("23505") == Fate::careful);
   CHECK(fate_of("25006") == Fate::elsewhere);
 }

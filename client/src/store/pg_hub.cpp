@@ -176,7 +176,7 @@ void PgHub::ask() {
   if (const auto* failed = first_error(results)) {
     auto error = failed->error();
     roll_back(connection);
-    if (pg::fate_of(error.sqlstate) == pg::Fate::permanent) fail_all(error);
+    if (pg::fate_of(error.sqlstate, error.message) == pg::Fate::permanent) fail_all(error);
     return;
   }
   read_answers(results);

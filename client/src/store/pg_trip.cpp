@@ -229,7 +229,7 @@ void read_error(Part part, const pg::ServerError& error, TripReply& reply) {
   reply.hint = error.hint;
   // A standby refuses READ WRITE as an unsupported feature.
   if (part == Part::begin && error.sqlstate == "0A000") reply.sqlstate = "25006";
-  reply.error = pg::fate_of(reply.sqlstate) == pg::Fate::permanent ? TripError::permanent : TripError::transient;
+  reply.error = pg::fate_of(reply.sqlstate, reply.message) == pg::Fate::permanent ? TripError::permanent : TripError::transient;
   reply.ended = error.sqlstate == "WF021";
   reply.claim_refused = part == Part::claim;
 }
