@@ -79,6 +79,13 @@ SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i3');
 SELECT dbos_sys.recover('{}');
 SELECT dbos_sys.recover(NULL);
 SELECT dbos_sys.recover('{""}');
+-- A version or an application that nothing here bears is said, and nothing is done; one that has nothing left is no error.
+SELECT dbos_sys.recover('{local}', p_version => 'v9');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.recover('{local}', 'other', 'v1');
+SELECT dbos_sys.recover('{local}', 'tss');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.recover('{local}', 'other', 'other v1'), dbos_sys.recover('{nobody}', p_version => 'v1');
 
 -- Whose sessions were seen and are gone is recovered by hand before its lease is over.
 SET application_name = 'dbos_sys/s1';

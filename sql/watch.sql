@@ -75,6 +75,28 @@ DELETE FROM dbos.workflow_status;
 -- An executor that is there keeps its work.
 SELECT pg_temp.pending('w1', 'one'), pg_temp.pending('w2', 'one');
 SELECT executor_id, application_version, name, state, pending FROM dbos_sys.watch('shop');
+-- From an operator too, unless by force; whose sessions are gone, and who shares an id, is the operator's to judge.
+SELECT dbos_sys.recover('{one}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.recover('{nobody,one}', 'shop', 'v1');
+SELECT DISTINCT status FROM pg_temp.rows;
+BEGIN;
+SELECT dbos_sys.recover('{one}', 'shop', p_force => true);
+ROLLBACK;
+BEGIN;
+SELECT pg_temp.pending('w-local', 'local'), pg_temp.pending('w-v0', 'one', 'v0');
+SELECT dbos_sys.recover('{local}', 'shop'), dbos_sys.recover('{one}', 'shop', 'v0');
+ROLLBACK;
+SET application_name = 'dbos_transact_two_v1';
+BEGIN;
+SELECT dbos_sys.recover('{one}');
+ROLLBACK;
+-- Who came back since the last tick lives.
+SELECT dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SET application_name = 'dbos_transact_one_v1';
+SELECT dbos_sys.recover('{one}', 'shop');
+SELECT dbos_sys.watch_tick();
 SELECT pg_temp.at(160), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
 SELECT pg_temp.at(161), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop');
