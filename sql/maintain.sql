@@ -114,6 +114,21 @@ SELECT application_name, state FROM dbos_sys.executors() WHERE executor_id = 'ts
 -- Ended executors are forgotten after a week.
 SELECT pg_temp.at(300 + 8 * 86400), dbos_sys.recover_tick();
 SELECT executor_id FROM dbos_sys.executors();
+-- A tick that fails does not keep the others from their work; when all fail, so does the call.
+SET client_min_messages = warning;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, delay_until_epoch_ms) VALUES ('due', 'DELAYED', 'w', 'q', 1);
+BEGIN;
+ALTER TABLE dbos_ops.executors RENAME TO elsewhere;
+SELECT * FROM dbos_sys.maintain();
+SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'due';
+ALTER TABLE dbos_ops.watches RENAME TO elsewhere_too;
+ALTER TABLE dbos.workflow_status RENAME TO elsewhere;
+SELECT * FROM dbos_sys.maintain();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM dbos_sys.maintain();
+ROLLBACK;
 -- Under an older snapshot a tick could miss what was committed since.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT dbos_sys.recover_tick();

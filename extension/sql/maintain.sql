@@ -178,13 +178,33 @@ RETURNS TABLE (tick text, rows integer)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_tick text;
+  v_failed integer := 0;
+  v_ticks CONSTANT text[] := ARRAY['delayed', 'deadline', 'recover', 'watch'];
 BEGIN
-  RETURN QUERY VALUES ('delayed', dbos_sys.delayed_tick());
-  RETURN QUERY VALUES ('deadline', dbos_sys.deadline_tick());
-  RETURN QUERY VALUES ('recover', dbos_sys.recover_tick());
-  RETURN QUERY VALUES ('watch', dbos_sys.watch_tick());
+  PERFORM dbos_sys.check_isolation();
+  FOREACH v_tick IN ARRAY v_ticks LOOP
+    -- One tick's trouble is not the others'.
+    BEGIN
+      rows := CASE v_tick
+        WHEN 'delayed' THEN dbos_sys.delayed_tick()
+        WHEN 'deadline' THEN dbos_sys.deadline_tick()
+        WHEN 'recover' THEN dbos_sys.recover_tick()
+        WHEN 'watch' THEN dbos_sys.watch_tick() END;
+    EXCEPTION WHEN OTHERS THEN
+      v_failed := v_failed + 1;
+      IF v_failed = cardinality(v_ticks) THEN
+        RAISE;
+      END IF;
+      RAISE WARNING 'tick % failed: %', v_tick, SQLERRM USING ERRCODE = SQLSTATE;
+      rows := NULL;
+    END;
+    tick := v_tick;
+    RETURN NEXT;
+  END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.maintain() IS
-'Every tick once, with the rows that each changed: for pg_cron or a client where no background worker runs. Call it at least every
+'Every tick once, with the rows that each changed; NULL where one failed, which a WARNING tells (an error, when all failed): for pg_cron or a client where no background worker runs. Call it at least every
 dbos_sys.tick_interval (set that to the schedule''s interval): longer gaps count as downtime and put off recovery.';
