@@ -61,6 +61,17 @@ SELECT pg_temp.pending('w-old', 'one', p_old => true);
 SELECT dbos_sys.watch('shop');
 \echo :LAST_ERROR_SQLSTATE
 SELECT state, pending FROM dbos_sys.watch('shop', accept_unfenced => true);
+-- However much another application has written since.
+SELECT dbos_sys.unwatch('shop');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name, application_version, executor_id, created_at)
+SELECT 'other-' || n, 'SUCCESS', 'w', 'other', 'v1', 'x', dbos_sys.now_ms() + n FROM generate_series(1, 5001) AS n;
+SELECT dbos_sys.watch('shop');
+UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid = 'w-old';
+SELECT dbos_sys.watch('shop');
+\echo :LAST_ERROR_SQLSTATE
+DELETE FROM dbos.workflow_status WHERE application_name = 'other';
+UPDATE dbos.workflow_status SET status = 'PENDING';
+SELECT count(*) FROM dbos_sys.watch('shop', accept_unfenced => true);
 -- An older release of the application may have been without: its finished workflows say nothing of the one that runs now.
 SELECT pg_temp.at(101), dbos_sys.unwatch('shop'), pg_temp.version('v1b');
 SELECT pg_temp.pending('w-done', 'one', 'v1');

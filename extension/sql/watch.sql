@@ -55,6 +55,30 @@ BEGIN
 END;
 $$;
 
+-- A workflow of the application's version that an SDK without owner fencing has run, of its PENDING ones and its newest.
+CREATE OR REPLACE FUNCTION dbos_sys.unfenced_run(p_application text, p_version text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT f.workflow_uuid
+    FROM (
+      SELECT w.workflow_uuid FROM dbos.workflow_status AS w
+      WHERE w.status = 'PENDING' AND COALESCE(w.application_name, '') = p_application AND w.application_version = p_version
+        AND w.executor_id IS NOT NULL AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name)
+      UNION ALL
+      SELECT n.workflow_uuid
+      FROM (
+        SELECT w.workflow_uuid, w.status, w.owner_xid, w.executor_id FROM dbos.workflow_status AS w
+        WHERE COALESCE(w.application_name, '') = p_application AND w.application_version = p_version
+        ORDER BY w.created_at DESC LIMIT 5000) AS n
+      WHERE n.status IN ('SUCCESS', 'ERROR') AND n.owner_xid IS NOT NULL AND n.executor_id IS NOT NULL
+    ) AS f LIMIT 1);
+END;
+$$;
+
 -- Refusals that come from what is connected and what is recorded.
 CREATE OR REPLACE FUNCTION dbos_sys.check_watchable(p_application text, p_session_name text, p_accept_unfenced boolean, p_force boolean)
 RETURNS void
@@ -76,11 +100,7 @@ BEGIN
       'recover() what is PENDING under "local".');
   END IF;
   -- What an older release of the application wrote is no matter, but for what it left PENDING: that is judged when its turn comes.
-  SELECT w.workflow_uuid INTO v_unfenced
-  FROM (SELECT r.* FROM dbos.workflow_status AS r ORDER BY r.created_at DESC LIMIT 5000) AS w
-  WHERE COALESCE(w.application_name, '') = p_application AND w.application_version = dbos_sys.newest_version(p_application) AND w.executor_id IS NOT NULL
-    AND ((w.status = 'PENDING' AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name))
-      OR (w.status IN ('SUCCESS', 'ERROR') AND w.owner_xid IS NOT NULL)) LIMIT 1;
+  v_unfenced := dbos_sys.unfenced_run(p_application, dbos_sys.newest_version(p_application));
   IF v_unfenced IS NOT NULL AND NOT p_accept_unfenced THEN
     PERFORM dbos_sys.fail('WF024', format('application %s runs an SDK without owner fencing', dbos_sys.shown(p_application)),
       format('Workflow %s shows it. When such an executor is taken for dead and lives, both run the workflow, and the later outcome counts.', dbos_sys.shown(v_unfenced)),
