@@ -122,12 +122,60 @@ SELECT dbos_sys.install();
 ROLLBACK;
 \echo :LAST_ERROR_SQLSTATE
 
--- What is absent of our own tables is made again.
+-- What is absent of our own tables is made again; roles may on it what they may on all of its siblings.
 BEGIN;
-DROP TABLE dbos_ops.ticker;
-SELECT * FROM dbos_sys.verify();
+SELECT dbos_sys.grant_access('regress_dbos_other');
+CREATE ROLE regress_dbos_reader;
+GRANT SELECT ON dbos_ops.executors TO regress_dbos_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA dbos_ops TO PUBLIC;
+DROP TABLE dbos_ops.ticker, dbos_ops.watches;
+SELECT item, problem FROM dbos_sys.verify();
 SELECT dbos_sys.install();
 SELECT count(*) FROM dbos_sys.verify();
+SELECT relname, relacl FROM pg_class WHERE oid IN ('dbos_ops.ticker'::regclass, 'dbos_ops.watches'::regclass) ORDER BY 1;
+SET LOCAL ROLE regress_dbos_other;
+SELECT count(*) FROM dbos_sys.maintain() WHERE rows = 0;
+ROLLBACK;
+
+-- Who may not look, or not make, is told so.
+BEGIN;
+GRANT USAGE ON SCHEMA dbos_sys TO regress_dbos_other;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA dbos_sys TO regress_dbos_other;
+SET LOCAL ROLE regress_dbos_other;
+SELECT dbos_sys.install();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+SELECT dbos_sys.grant_access('regress_dbos_other');
+REVOKE ALL ON dbos.dbos_migrations FROM regress_dbos_other;
+SET LOCAL ROLE regress_dbos_other;
+SELECT dbos_sys.install();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DROP SCHEMA dbos, dbos_ops CASCADE;
+GRANT USAGE ON SCHEMA dbos_sys TO regress_dbos_other;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA dbos_sys TO regress_dbos_other;
+SET LOCAL ROLE regress_dbos_other;
+SELECT dbos_sys.install();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+
+-- Tables to which everybody may write, whole or by column, unless that is meant.
+BEGIN;
+GRANT INSERT ON dbos.workflow_status TO PUBLIC;
+GRANT UPDATE (lease_ms) ON dbos_ops.executors TO PUBLIC;
+GRANT SELECT ON dbos.queues TO PUBLIC;
+SAVEPOINT s;
+SELECT dbos_sys.install();
+ROLLBACK TO s;
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.migration_plan();
+ROLLBACK TO s;
+SELECT dbos_sys.install(p_force => true);
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON dbos.workflow_status, dbos_ops.executors FROM PUBLIC;
+SELECT dbos_sys.install();
 ROLLBACK;
 
 -- The version table has to hold one row.

@@ -323,6 +323,7 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.install_check_session('migration_plan()');
   v_version := dbos_sys.install_found();
+  PERFORM dbos_sys.install_check_public(p_force);
   IF v_version IS NULL THEN
     PERFORM dbos_sys.fail('WF002', 'this database has no DBOS tables to migrate', NULL, 'SELECT dbos_sys.install(); makes them.');
   END IF;

@@ -10,6 +10,10 @@ DECLARE
   v_found name := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace AS n WHERE n.nspname = p_schema);
 BEGIN
   IF v_found IS NULL THEN
+    IF NOT has_database_privilege(current_database(), 'CREATE') THEN
+      PERFORM dbos_sys.fail('WF003', format('role %I may not create schema %I in database %I', current_user, p_schema, current_database()), NULL,
+        format('GRANT CREATE ON DATABASE %I TO %I; or call install() as the owner of the database or a superuser.', current_database(), current_user));
+    END IF;
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION %I', p_schema, p_owner);
   ELSIF v_found <> p_owner THEN
     PERFORM dbos_sys.fail('WF003', format('schema %I belongs to %I, not to %I as schema dbos does', p_schema, v_found, p_owner), NULL,
@@ -78,6 +82,28 @@ BEGIN
 END;
 $$;
 
+-- Rights on tables that a release adds, as roles have them on each of the tables that were there.
+CREATE OR REPLACE FUNCTION dbos_sys.install_ops_grants(p_new text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    WITH sibling AS (
+      SELECT c.oid, c.relowner, c.relacl FROM pg_class AS c
+      WHERE c.relnamespace = to_regnamespace('dbos_ops') AND c.relname IN (SELECT t.table_name FROM dbos_sys.ops_tables() AS t) AND c.relname <> ALL (p_new)),
+    kept AS (
+      SELECT a.grantee, a.privilege_type, bool_and(a.is_grantable) AS grantable
+      FROM sibling AS s, aclexplode(s.relacl) AS a WHERE a.grantee <> s.relowner
+      GROUP BY a.grantee, a.privilege_type HAVING count(DISTINCT s.oid) = (SELECT count(*) FROM sibling))
+    SELECT format('GRANT %s ON TABLE dbos_ops.%I TO %s%s', string_agg(k.privilege_type, ', ' ORDER BY k.privilege_type), n.name,
+      CASE WHEN k.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(k.grantee)) END, CASE WHEN k.grantable THEN ' WITH GRANT OPTION' END)
+    FROM unnest(p_new) AS n(name), kept AS k
+    GROUP BY n.name, k.grantee, k.grantable ORDER BY 1);
+END;
+$$;
+
 -- Makes what is absent of dbos_ops.
 CREATE OR REPLACE FUNCTION dbos_sys.install_ops(p_owner name)
 RETURNS void
@@ -85,11 +111,12 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_absent text[] := ARRAY(SELECT t.ddl FROM dbos_sys.ops_tables() AS t WHERE to_regclass('dbos_ops.' || t.table_name) IS NULL);
+  v_absent text[] := ARRAY(SELECT t.table_name FROM dbos_sys.ops_tables() AS t WHERE to_regclass('dbos_ops.' || t.table_name) IS NULL);
 BEGIN
   PERFORM dbos_sys.install_make_schema('dbos_ops', p_owner);
   IF v_absent <> '{}' THEN
-    PERFORM dbos_sys.install_run(p_owner, v_absent);
+    PERFORM dbos_sys.install_run(p_owner, ARRAY(SELECT t.ddl FROM dbos_sys.ops_tables() AS t WHERE t.table_name = ANY (v_absent)));
+    PERFORM dbos_sys.install_run(p_owner, dbos_sys.install_ops_grants(v_absent));
   END IF;
 END;
 $$;
@@ -170,6 +197,7 @@ BEGIN
   PERFORM dbos_sys.install_check_session('install()');
   PERFORM dbos_sys.install_lock();
   v_version := dbos_sys.install_found();
+  PERFORM dbos_sys.install_check_public(p_force);
   v_owner := dbos_sys.install_owner(p_owner, v_version IS NULL OR v_version < v_known OR EXISTS (
     SELECT FROM dbos_sys.ops_tables() AS t WHERE to_regclass('dbos_ops.' || t.table_name) IS NULL));
   IF v_version IS NULL THEN
@@ -193,5 +221,5 @@ COMMENT ON FUNCTION dbos_sys.install(name, boolean) IS
 'Makes the schemas dbos and dbos_ops, or takes over the dbos that an official SDK made. Returns created; upgraded from N (a shared
 version from 100 on, which lacked migrations); already (at our version); newer (left as it is). Call it after CREATE EXTENSION. What is made belongs to
 p_owner, else to the owner of an existing schema dbos, else (called by a superuser) to the owner of the database, else to the caller. An
-upgrade is refused while SDKs of an older schema are connected, unless p_force, and for tables of more than 100000 rows that need new indexes
+upgrade is refused while SDKs of an older schema are connected, unless p_force; so are tables to which everybody may write. It is refused for tables of more than 100000 rows that need new indexes
 (dbos-sys migrate does those). Errors: WF001 (no such role), WF003 (refused; nothing is changed).';

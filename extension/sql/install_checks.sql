@@ -1,6 +1,31 @@
 -- What install(), the migrations and uninstall() have in common: what they refuse before they change anything, and for whom they act.
 -- "Owner" is the one role that owns the schemas dbos and dbos_ops and all in them, so that the application's SDK can migrate later.
 
+-- What the caller has to be able to look at, before any look fails by the server's own words.
+CREATE OR REPLACE FUNCTION dbos_sys.install_check_readable(p_call text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_closed record;
+BEGIN
+  SELECT s.what, s.owner INTO v_closed
+  FROM (
+    SELECT 1, format('use schema %I', n.nspname), pg_get_userbyid(n.nspowner)
+    FROM pg_namespace AS n WHERE n.nspname IN ('dbos', 'dbos_ops') AND NOT has_schema_privilege(n.oid, 'USAGE')
+    UNION ALL
+    SELECT 2, 'read dbos.dbos_migrations', pg_get_userbyid(c.relowner)
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'dbos' AND c.relname = 'dbos_migrations' AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT')
+  ) AS s(place, what, owner) ORDER BY s.place LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF003', format('role %I may not %s', current_user, v_closed.what), format('It belongs to %I.', v_closed.owner),
+      format('Call %s as %I or as a superuser.', p_call, v_closed.owner));
+  END IF;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.install_check_session(p_call text)
 RETURNS void
 LANGUAGE plpgsql
@@ -21,6 +46,7 @@ BEGIN
       'Payloads are JSON text; other encodings cannot hold every character of it.',
       'CREATE DATABASE dbos_sys TEMPLATE template0 ENCODING ''UTF8'' LOCALE ''C'';');
   END IF;
+  PERFORM dbos_sys.install_check_readable(p_call);
 END;
 $$;
 
@@ -105,6 +131,33 @@ BEGIN
 END;
 $$;
 
+-- Who may write a workflow's row decides what its executor runs.
+CREATE OR REPLACE FUNCTION dbos_sys.install_check_public(p_force boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_writing CONSTANT text[] := ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER'];
+  v_open text;
+BEGIN
+  SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ' ORDER BY n.nspname, c.relname) INTO v_open
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p')
+    AND ((n.nspname = 'dbos' AND c.relname IN (SELECT u.table_name FROM dbos_sys.upstream_columns() AS u))
+      OR (n.nspname = 'dbos_ops' AND c.relname IN (SELECT t.table_name FROM dbos_sys.ops_tables() AS t)))
+    AND (EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = 0 AND a.privilege_type = ANY (v_writing))
+      OR EXISTS (
+        SELECT FROM pg_attribute AS t, aclexplode(t.attacl) AS a
+        WHERE t.attrelid = c.oid AND NOT t.attisdropped AND a.grantee = 0 AND a.privilege_type = ANY (v_writing)));
+  IF v_open IS NOT NULL AND NOT COALESCE(p_force, false) THEN
+    PERFORM dbos_sys.fail('WF003', 'everybody may write to ' || v_open, 'Who writes there decides what the application''s processes run.',
+      format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON %s FROM PUBLIC; and grant the application''s role what it needs. '
+        'Or accept it: install(p_force => true).', v_open));
+  END IF;
+END;
+$$;
+
 -- The version of upstream's tables here, NULL when there are none yet. Refuses a half-made or ambiguous schema.
 CREATE OR REPLACE FUNCTION dbos_sys.install_found()
 RETURNS bigint
@@ -138,6 +191,21 @@ BEGIN
 END;
 $$;
 
+CREATE OR REPLACE FUNCTION dbos_sys.install_check_role(p_owner name)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_right text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
+BEGIN
+  IF NOT pg_has_role(current_user, p_owner, v_right) THEN
+    PERFORM dbos_sys.fail('WF003', format('role %I may not make objects of role %I', current_user, p_owner), NULL,
+      format('Call it as %I, as a member of it, or as a superuser.', p_owner));
+  END IF;
+END;
+$$;
+
 -- The role that owns the schemas, or is to. Where something has to be made, the caller must be able to act as it.
 CREATE OR REPLACE FUNCTION dbos_sys.install_owner(p_owner name, p_make boolean)
 RETURNS name
@@ -151,7 +219,6 @@ DECLARE
     SELECT r.rolname FROM pg_database AS d JOIN pg_roles AS r ON r.oid = d.datdba
     WHERE d.datname = current_database() AND NOT r.rolsuper);
   v_owner name := coalesce(p_owner, v_existing, CASE WHEN v_super THEN v_database END, current_user);
-  v_right text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_owner) THEN
     PERFORM dbos_sys.fail('WF001', format('role %I does not exist', v_owner), NULL, format('CREATE ROLE %I LOGIN;', v_owner));
@@ -160,9 +227,8 @@ BEGIN
     PERFORM dbos_sys.fail('WF003', format('schema dbos belongs to %I, not to %I', v_existing, v_owner), NULL,
       'Leave p_owner out, or change the owner of the schema and of everything in it first.');
   END IF;
-  IF p_make AND NOT v_super AND NOT pg_has_role(current_user, v_owner, v_right) THEN
-    PERFORM dbos_sys.fail('WF003', format('role %I may not make objects of role %I', current_user, v_owner), NULL,
-      format('Call it as %I, as a member of it, or as a superuser.', v_owner));
+  IF p_make THEN
+    PERFORM dbos_sys.install_check_role(v_owner);
   END IF;
   RETURN v_owner;
 END;
@@ -180,6 +246,7 @@ DECLARE
   v_statement text;
 BEGIN
   IF v_switch THEN
+    PERFORM dbos_sys.install_check_role(p_owner);
     PERFORM set_config('role', p_owner, true);
   END IF;
   FOREACH v_statement IN ARRAY p_statements LOOP
