@@ -81,6 +81,12 @@ SELECT dbos_sys.register_queue('parts');
 UPDATE dbos.queues SET partition_concurrency = 1, partition_queue = true WHERE name = 'parts';
 SELECT dbos_sys.enqueue('parts', '{w}', '{[]}', '{in-parts}');
 SELECT count(*) FROM pg_temp.claim('t18', 9, 'parts');
+-- A paused queue gives nothing, whatever an SDK wrote over its row.
+SELECT dbos_sys.enqueue('slack', '{w}', '{[]}', '{in-slack}'), dbos_sys.register_queue('slack'), dbos_sys.pause_queue('slack');
+UPDATE dbos.queues SET concurrency = NULL WHERE name = 'slack';
+SELECT count(*) FROM pg_temp.claim('t18b', 9, 'slack');
+SELECT dbos_sys.resume_queue('slack');
+SELECT count(*) FROM pg_temp.claim('t18c', 9, 'slack');
 -- Several queues in one trip.
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');

@@ -1,4 +1,4 @@
--- register_queue(), queues(), drop_queue(): upstream's row and rules.
+-- register_queue(), alter_queue(), pause_queue(), resume_queue(), drop_queue(), queues(): upstream's row and rules, and ours.
 \set SHOW_CONTEXT never
 \set ECHO errors
 \getenv root PG_ABS_SRCDIR
@@ -8,7 +8,7 @@
 
 SELECT dbos_sys.register_queue('orders');
 SELECT dbos_sys.register_queue('mail', '{"concurrency": 10, "worker_concurrency": 5, "rate_limit_max": 100, "rate_limit_period_sec": 1.5, "polling_interval_sec": 0.1, "application_name": "shop"}');
-SELECT * FROM dbos_sys.queues();
+SELECT * FROM dbos_sys.queues() \gx
 SELECT priority_enabled, partition_queue FROM dbos.queues;
 -- Again: replaced, or kept on request; its owner stays.
 SELECT dbos_sys.register_queue('mail', '{"concurrency": 3, "application_name": "shop"}');
@@ -35,7 +35,23 @@ SELECT dbos_sys.register_queue('q', '{"rate_limit_max": 5}');
 SELECT dbos_sys.register_queue('q', '{"rate_limit_max": 5, "rate_limit_period_sec": 0}');
 SELECT dbos_sys.register_queue('q', '{"rate_limit_max": 5, "rate_limit_period_sec": "NaN"}');
 SELECT dbos_sys.register_queue('q', '{"polling_interval_sec": -1}');
-SELECT dbos_sys.register_queue('q', '{"partition_concurrency": 1}');
+SELECT dbos_sys.register_queue('q', '{"partition_concurrency": 0}');
+SELECT dbos_sys.register_queue('q', '{"partition_concurrency": 3, "concurrency": 2}');
+SELECT dbos_sys.register_queue('q', '{"partition_worker_concurrency": 3, "partition_concurrency": 2}');
+SELECT dbos_sys.register_queue('q', '{"partition_worker_concurrency": 3, "worker_concurrency": 2}');
+SELECT dbos_sys.register_queue('q', '{"partition_worker_concurrency": 3, "concurrency": 2}');
+SELECT dbos_sys.register_queue('q', '{"partition_rate_limit_max": 3}');
+SELECT dbos_sys.register_queue('q', '{"partition_rate_limit_period_sec": 3}');
+SELECT dbos_sys.register_queue('q', '{"partition_rate_limit_max": 3, "partition_rate_limit_period_sec": -1}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": "yes"}');
+SELECT dbos_sys.register_queue('q', '{"weights": {"a": 2}}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": [1]}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": {"a": 0}}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": {"a": -1}}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": {"a": "NaN"}}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": {"a": null}}');
+SELECT dbos_sys.register_queue('q', '{"fair_by_partition": true, "weights": {" ": 1}}');
+SELECT dbos_sys.register_queue('q', '{"on_conflict": "update_if_latest_version"}');
 SELECT dbos_sys.register_queue('q', '{"on_conflict": "maybe"}');
 SELECT count(*) FROM dbos_sys.queues() WHERE name = 'q';
 SELECT dbos_sys.register_queue('q', '{"application_name": 5}');
@@ -44,3 +60,66 @@ SELECT dbos_sys.register_queue('q', '{"concurrency": 1.0}');
 SELECT dbos_sys.register_queue('q', '{"rate_limit_max": 1, "rate_limit_period_sec": 1e-400}');
 SELECT dbos_sys.register_queue('q', '{"polling_interval_sec": 1e400}');
 SELECT count(*) FROM dbos_sys.queues() WHERE name = 'q';
+
+-- Limits per partition make a queue partitioned, and so does fairness, which upstream's row does not know.
+SELECT dbos_sys.register_queue('parts', '{"concurrency": 20, "partition_concurrency": 4, "partition_worker_concurrency": 2, "partition_rate_limit_max": 7, "partition_rate_limit_period_sec": 60}');
+SELECT dbos_sys.register_queue('fair', '{"fair_by_partition": true, "weights": {"gold": 3, "silver": 1.5}}');
+SELECT name, partitioned, partition_concurrency AS pc, partition_worker_concurrency AS pwc, partition_rate_limit_max AS pr,
+  partition_rate_limit_period_sec AS pps, fair_by_partition AS fair, weights, paused FROM dbos_sys.queues() WHERE name IN ('parts', 'fair');
+SELECT name, partition_queue FROM dbos.queues WHERE name IN ('parts', 'fair') ORDER BY 1;
+-- update_if_latest_version, as an application says it.
+INSERT INTO dbos.application_versions (version_id, version_name, version_timestamp, application_name) VALUES ('x', 'v2', 1900000000000, 'shop');
+SELECT dbos_sys.register_queue('parts', '{"concurrency": 5, "on_conflict": "update_if_latest_version", "application_name": "shop", "application_version": "v1"}');
+SELECT concurrency FROM dbos_sys.queues() WHERE name = 'parts';
+SELECT dbos_sys.register_queue('parts', '{"concurrency": 6, "on_conflict": "update_if_latest_version", "application_name": "shop", "application_version": "v2"}');
+SELECT concurrency, application_name, partitioned FROM dbos_sys.queues() WHERE name = 'parts';
+
+-- alter_queue(): what is named changes, null clears; the rest is judged with what stands.
+SELECT dbos_sys.alter_queue('fair', '{"concurrency": 9, "partition_concurrency": 3}');
+SELECT dbos_sys.alter_queue('fair', '{"partition_concurrency": null}');
+SELECT concurrency, partition_concurrency, fair_by_partition, weights, polling_interval_sec FROM dbos_sys.queues() WHERE name = 'fair';
+SELECT dbos_sys.alter_queue('fair', '{"worker_concurrency": 10}');
+SELECT dbos_sys.alter_queue('fair', '{"rate_limit_period_sec": 1}');
+SELECT dbos_sys.alter_queue('fair', '{"fair_by_partition": null}');
+SELECT partitioned, fair_by_partition, weights, concurrency FROM dbos_sys.queues() WHERE name = 'fair';
+SELECT dbos_sys.alter_queue('parts', '{"concurrency": 3, "application_name": "other"}');
+SELECT dbos_sys.alter_queue('nowhere', '{"concurrency": 3}');
+SELECT dbos_sys.alter_queue('parts', '{"on_conflict": "never_update"}');
+SELECT dbos_sys.alter_queue('parts', '[]');
+SELECT dbos_sys.alter_queue(NULL, '{}');
+
+-- A pause survives a registration, ours or an SDK's, and gives back the limit of before or what was set meanwhile.
+SELECT dbos_sys.pause_queue('parts'), dbos_sys.pause_queue('parts');
+SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'parts';
+SELECT dbos_sys.register_queue('parts', '{"concurrency": 8}');
+SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'parts';
+UPDATE dbos.queues SET concurrency = 7 WHERE name = 'parts';
+SELECT dbos_sys.delayed_tick();
+SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'parts';
+SELECT dbos_sys.alter_queue('parts', '{"worker_concurrency": 8}');
+SELECT dbos_sys.alter_queue('parts', '{"worker_concurrency": 7}');
+SELECT dbos_sys.resume_queue('parts'), dbos_sys.resume_queue('parts');
+SELECT q.concurrency AS in_row, s.concurrency, s.paused, s.worker_concurrency FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'parts';
+SELECT dbos_sys.pause_queue('fair');
+SELECT dbos_sys.alter_queue('fair', '{"concurrency": null}');
+SELECT dbos_sys.resume_queue('fair');
+SELECT concurrency, paused FROM dbos_sys.queues() WHERE name = 'fair';
+-- A queue that an SDK made has no settings of ours until then.
+INSERT INTO dbos.queues (name, concurrency) VALUES ('by-sdk', 4);
+SELECT dbos_sys.pause_queue('by-sdk');
+SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'by-sdk';
+SELECT dbos_sys.resume_queue('by-sdk');
+SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'by-sdk';
+SELECT dbos_sys.pause_queue('nowhere');
+SELECT dbos_sys.resume_queue('nowhere');
+SELECT dbos_sys.pause_queue('_dbos_internal_queue');
+SELECT dbos_sys.pause_queue(NULL);
+
+-- drop_queue() says how many wait.
+SELECT count(*) FROM dbos_sys.enqueue('by-sdk', '{w,w}', '{[],[]}', NULL, ARRAY[NULL, '{"delay_ms": 60000}']::jsonb[]);
+SELECT dbos_sys.drop_queue('by-sdk');
+SELECT dbos_sys.drop_queue('by-sdk', NULL);
+SELECT dbos_sys.drop_queue('by-sdk', p_force => true);
+SELECT dbos_sys.drop_queue('by-sdk', true);
+SELECT dbos_sys.drop_queue('fair');
+SELECT queue_name FROM dbos_ops.queue_settings ORDER BY 1;

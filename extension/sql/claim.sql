@@ -1,19 +1,6 @@
 -- claim(): ENQUEUED runs become PENDING under a token of the caller, and come back with inputs and recorded steps. load(): a held run
 -- read again. Lock order: the executor's advisory lock (shared), limited queues' advisory locks by name, rows without waiting.
 
--- Whether runs without a version are for this version: it is the newest of the application, or none is registered.
-CREATE OR REPLACE FUNCTION dbos_sys.is_latest_version(p_application text, p_version text)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN COALESCE((
-    SELECT v.version_name FROM dbos.application_versions AS v
-    WHERE v.application_name = p_application OR v.application_name IS NULL ORDER BY v.version_timestamp DESC LIMIT 1), p_version) = p_version;
-END;
-$$;
-
 -- How many runs of the queue may be taken now, at most `p_limit`, by upstream's limits on its row. A queue with a shared limit is counted
 -- under a lock that is held until the claim has committed, and never waited for. Queues with limits per partition, which this version does
 -- not keep, are left to the SDKs that do: no room. `rate`: whether the runs count for a rate limit.
@@ -26,11 +13,11 @@ DECLARE
   v_queue record;
 BEGIN
   SELECT q.concurrency, q.rate_limit_max, q.rate_limit_period_sec,
-    q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
-  INTO v_queue FROM dbos.queues AS q WHERE q.name = p_queue;
+    q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned, s.paused
+  INTO v_queue FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
   room := p_limit;
   rate := v_queue.rate_limit_max IS NOT NULL;
-  IF v_queue.partitioned THEN
+  IF v_queue.partitioned OR v_queue.paused THEN
     room := 0;
     RETURN;
   ELSIF (v_queue.concurrency IS NOT NULL OR rate) AND NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0)) THEN

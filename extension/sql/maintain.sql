@@ -13,6 +13,7 @@ DECLARE
   v_now bigint := dbos_sys.now_ms();
   v_ids text[];
 BEGIN
+  PERFORM dbos_sys.hold_pauses();
   v_ids := ARRAY(
     SELECT w.workflow_uuid FROM dbos.workflow_status AS w
     WHERE w.status = 'DELAYED' AND w.delay_until_epoch_ms <= v_now
@@ -27,7 +28,7 @@ BEGIN
   RETURN cardinality(v_ids);
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.delayed_tick() IS 'Enqueues up to 1000 delayed workflows that are due; returns how many.';
+COMMENT ON FUNCTION dbos_sys.delayed_tick() IS 'Enqueues up to 1000 delayed workflows that are due; returns how many. Keeps paused queues paused.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.deadline_tick()
 RETURNS integer

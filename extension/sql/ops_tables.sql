@@ -61,5 +61,14 @@ AS $$
       application_version text NOT NULL,
       gone_since bigint NOT NULL,
       PRIMARY KEY (application_name, application_version)
+    )'),
+  ('queue_settings', '
+    CREATE TABLE dbos_ops.queue_settings (
+      queue_name text PRIMARY KEY,
+      paused boolean NOT NULL DEFAULT false,
+      saved_concurrency integer,
+      fair boolean NOT NULL DEFAULT false,
+      weights jsonb NOT NULL DEFAULT ''{}'',
+      updated_at bigint NOT NULL
     )')
 $$;
