@@ -70,5 +70,65 @@ AS $$
       fair boolean NOT NULL DEFAULT false,
       weights jsonb NOT NULL DEFAULT ''{}'',
       updated_at bigint NOT NULL
-    )')
+    )'),
+  -- What the columns mean stands in limits_grant.sql. The row of a limit changes with each grant and has room for its next versions.
+  ('limits', '
+    CREATE TABLE dbos_ops.limits (
+      name text PRIMARY KEY,
+      rate double precision,
+      per_ms bigint NOT NULL,
+      burst integer NOT NULL,
+      concurrency integer,
+      weights jsonb NOT NULL,
+      interval_ns bigint,
+      next_ns bigint NOT NULL DEFAULT 0,
+      held_until bigint NOT NULL DEFAULT 0,
+      vtime double precision NOT NULL DEFAULT 0,
+      waiting bigint NOT NULL DEFAULT 0,
+      waiting_keys bigint NOT NULL DEFAULT 0,
+      taken bigint NOT NULL DEFAULT 0,
+      granted bigint NOT NULL DEFAULT 0,
+      created_at bigint NOT NULL,
+      updated_at bigint NOT NULL
+    ) WITH (fillfactor = 50)'),
+  ('limit_keys', '
+    CREATE TABLE dbos_ops.limit_keys (
+      limit_name text NOT NULL,
+      key text NOT NULL,
+      vstart double precision NOT NULL,
+      waiting bigint NOT NULL,
+      arrived bigint NOT NULL,
+      served bigint NOT NULL,
+      PRIMARY KEY (limit_name, key)
+    );
+    CREATE INDEX limit_keys_next ON dbos_ops.limit_keys (limit_name, vstart, key) WHERE waiting > 0;
+    CREATE INDEX limit_keys_idle ON dbos_ops.limit_keys (limit_name, vstart) WHERE waiting = 0'),
+  ('limit_tickets', '
+    CREATE TABLE dbos_ops.limit_tickets (
+      ticket text PRIMARY KEY,
+      limit_name text NOT NULL,
+      key text NOT NULL,
+      place bigint NOT NULL,
+      state text NOT NULL,
+      caller text,
+      holder text NOT NULL,
+      asks_at bigint NOT NULL,
+      ends_at bigint,
+      lease_ms bigint NOT NULL,
+      start_ns bigint,
+      created_at bigint NOT NULL
+    );
+    CREATE INDEX limit_tickets_next ON dbos_ops.limit_tickets (limit_name, key, place) WHERE state = ''waiting'';
+    CREATE INDEX limit_tickets_reserved ON dbos_ops.limit_tickets (limit_name, start_ns) WHERE state = ''reserved'';
+    CREATE INDEX limit_tickets_end ON dbos_ops.limit_tickets (limit_name, ends_at) WHERE ends_at IS NOT NULL;
+    CREATE INDEX limit_tickets_caller ON dbos_ops.limit_tickets (caller, limit_name, state, place) WHERE caller IS NOT NULL'),
+  ('limit_callers', '
+    CREATE TABLE dbos_ops.limit_callers (
+      caller text PRIMARY KEY,
+      application_name text,
+      executor_id text,
+      listens boolean NOT NULL,
+      asks_at bigint NOT NULL,
+      ends_at bigint NOT NULL
+    ) WITH (fillfactor = 50)')
 $$;
