@@ -77,10 +77,12 @@ SELECT count(*) FROM pg_temp.claim('t16', 9, 'slow');
 SET dbos_sys.fake_now = '1800000015000';
 SELECT count(*) FROM pg_temp.claim('t17', 9, 'slow');
 SELECT rate_limited, count(*) FROM dbos.workflow_status WHERE queue_name = 'slow' GROUP BY 1 ORDER BY 1;
-SELECT dbos_sys.register_queue('parts');
-UPDATE dbos.queues SET partition_concurrency = 1, partition_queue = true WHERE name = 'parts';
-SELECT dbos_sys.enqueue('parts', '{w}', '{[]}', '{in-parts}');
-SELECT count(*) FROM pg_temp.claim('t18', 9, 'parts');
+-- From a place on: what stands before it is not looked at; what the claim found out about the queue comes with it.
+SELECT dbos_sys.enqueue('places', '{w,w,w}', '{[],[],[]}', '{place-1,place-2,place-3}', ARRAY['{"priority": 1}', '{"priority": 2}', '{"priority": 3}']::jsonb[]);
+SELECT id, queue_name, priority, created_at, waits, retry_ms, walk_us >= 0 AS measured
+FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18', '{places}', '{1}', '{w}', '{""}', '{100}', '{2}', '{0}');
+SELECT id, queue_name, priority, created_at, waits, retry_ms, walk_us >= 0 AS measured
+FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18a', '{none,narrow,places,slow}', '{9,9,1,9}', '{w}', '{""}', '{100}', '{NULL,NULL,NULL,NULL}', '{NULL,NULL,NULL,NULL}');
 -- A paused queue gives nothing, whatever an SDK wrote over its row.
 SELECT dbos_sys.enqueue('slack', '{w}', '{[]}', '{in-slack}'), dbos_sys.register_queue('slack'), dbos_sys.pause_queue('slack');
 UPDATE dbos.queues SET concurrency = NULL WHERE name = 'slack';

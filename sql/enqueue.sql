@@ -16,7 +16,7 @@ SELECT inputs FROM dbos.workflow_input WHERE workflow_uuid = 'o-10';
 SELECT dbos_sys.start('checkout') ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7' AS new_id;
 
 -- Every option has its column.
-SELECT dbos_sys.start('checkout', '[]', 'o-all', 'orders', '{"class_name": "C", "config_name": "c", "deduplication_id": "d-all", "partition_key": "p", "priority": 7,
+SELECT dbos_sys.start('checkout', '[]', 'o-all', 'orders', '{"class_name": "C", "config_name": "c", "deduplication_id": "d-all", "priority": 7,
   "delay_ms": 5000, "timeout_ms": 60000, "application_name": "shop", "application_version": "v7", "parent_id": "o-9", "authenticated_user": "u",
   "assumed_role": "r", "authenticated_roles": ["a", "b"], "attributes": {"k": [1]}, "serialization": "js_superjson"}');
 SELECT to_jsonb(w) - '{creator_xid}'::text[] - (SELECT array_agg(key) FROM jsonb_each(to_jsonb(w)) WHERE value = 'null') AS row

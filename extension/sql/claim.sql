@@ -1,51 +1,14 @@
 -- claim(): ENQUEUED runs become PENDING under a token of the caller, and come back with inputs and recorded steps. load(): a held run
 -- read again. Lock order: the executor's advisory lock (shared), limited queues' advisory locks by name, rows without waiting.
 
--- How many runs of the queue may be taken now, at most `p_limit`, by upstream's limits on its row. A queue with a shared limit is counted
--- under a lock that is held until the claim has committed, and never waited for. Queues with limits per partition, which this version does
--- not keep, are left to the SDKs that do: no room. `rate`: whether the runs count for a rate limit.
-CREATE OR REPLACE FUNCTION dbos_sys.queue_room(
-  p_application text, p_queue text, p_limit integer, p_now bigint, OUT room bigint, OUT rate boolean)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_queue record;
-BEGIN
-  SELECT q.concurrency, q.rate_limit_max, q.rate_limit_period_sec,
-    q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned, s.paused
-  INTO v_queue FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
-  room := p_limit;
-  rate := v_queue.rate_limit_max IS NOT NULL;
-  IF v_queue.partitioned OR v_queue.paused THEN
-    room := 0;
-    RETURN;
-  ELSIF (v_queue.concurrency IS NOT NULL OR rate) AND NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0)) THEN
-    -- Another claim is counting: its caller takes what there is, this one looks again later.
-    room := 0;
-    RETURN;
-  END IF;
-  IF v_queue.concurrency IS NOT NULL THEN
-    room := LEAST(room, v_queue.concurrency - (
-      SELECT count(*) FROM dbos.workflow_status AS w
-      WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND (w.application_name = p_application OR w.application_name IS NULL)));
-  END IF;
-  IF rate THEN
-    room := LEAST(room, v_queue.rate_limit_max - (
-      SELECT count(*) FROM dbos.workflow_status AS w
-      WHERE w.rate_limited = true AND w.status NOT IN ('ENQUEUED', 'DELAYED') AND w.queue_name = p_queue
-        AND w.started_at_epoch_ms > p_now - (v_queue.rate_limit_period_sec * 1000)::bigint
-        AND (w.application_name = p_application OR w.application_name IS NULL)));
-  END IF;
-END;
-$$;
-
--- Takes up to `p_room` runs of one queue and returns their ids in claim order, and (mostly none) those among them that an executor has had
--- before: resume starts attempts from 0, but leaves the executor. `p_keys` are name and class of the workflows that the caller knows, `p_max` the
--- recoveries each may have: who has used them up goes to the dead letter instead.
+-- Takes up to `p_room` runs of one queue from a place of its order on and returns their ids in claim order, and (mostly none) those among
+-- them that an executor has had before: resume starts attempts from 0, but leaves the executor. `p_keys` are name and class of the workflows
+-- that the caller knows, `p_max` the recoveries each may have: who has used them up goes to the dead letter instead. `priority`, `created`:
+-- of the last row taken.
 CREATE OR REPLACE FUNCTION dbos_sys.claim_queue(
   p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_room bigint, p_rate boolean,
-  p_keys text[], p_max integer[], p_now bigint, OUT ids text[], OUT again text[])
+  p_keys text[], p_max integer[], p_now bigint, p_priority integer, p_created bigint,
+  OUT ids text[], OUT again text[], OUT priority integer, OUT created bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,29 +17,82 @@ DECLARE
 BEGIN
   WITH picked AS MATERIALIZED (
     SELECT w.workflow_uuid AS id, COALESCE(w.recovery_attempts, 0) > 0 OR COALESCE(w.executor_id, '') <> '' AS again,
-      COALESCE(w.recovery_attempts, 0) > p_max[array_position(p_keys, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead
+      COALESCE(w.recovery_attempts, 0) > p_max[array_position(p_keys, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead,
+      w.priority, w.created_at
     FROM dbos.workflow_status AS w
-    WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue
+    WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND (w.priority, w.created_at) >= (p_priority, p_created)
       AND (w.application_version = p_version OR (p_latest AND w.application_version IS NULL))
       AND (w.application_name = p_application OR w.application_name IS NULL)
       AND w.name || E'\x1f' || COALESCE(w.class_name, '') = ANY (p_keys) AND COALESCE(w.config_name, '') = ''
     ORDER BY w.priority, w.created_at LIMIT p_room
     FOR NO KEY UPDATE SKIP LOCKED)
-  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.again), array_agg(p.id) FILTER (WHERE p.dead)
-  INTO ids, again, v_dead FROM picked AS p;
-  UPDATE dbos.workflow_status AS w
-  SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
-    application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
-    started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
-    workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
-  WHERE w.workflow_uuid = ANY (ids);
-  IF v_dead IS NOT NULL THEN
-    UPDATE dbos.workflow_status AS w
-    SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1, owner_xid = NULL, queue_name = NULL,
-      deduplication_id = NULL, started_at_epoch_ms = NULL, completed_at = p_now, updated_at = p_now
-    WHERE w.workflow_uuid = ANY (v_dead);
-    PERFORM dbos_sys.wake(false, true);
+  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.again),
+    COALESCE(array_agg(p.id) FILTER (WHERE p.dead), '{}'), (array_agg(p.priority))[count(*)], (array_agg(p.created_at))[count(*)]
+  INTO ids, again, v_dead, priority, created FROM picked AS p;
+  PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, p_rate, p_now, ids, v_dead);
+END;
+$$;
+
+-- The claim of one queue: its limits, then its runs. A queue with a shared limit, or with partitions, is claimed under its lock, which is
+-- held until the claim has committed, and never waited for.
+CREATE OR REPLACE FUNCTION dbos_sys.claim_one(
+  p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_limit integer,
+  p_keys text[], p_max integer[], p_priority integer, p_created bigint,
+  OUT ids text[], OUT again text[], OUT waits boolean, OUT retry_ms integer, OUT walk_us bigint, OUT priority integer, OUT created bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_limits record;
+  v_room record;
+  v_begin timestamptz := clock_timestamp();
+  v_now bigint;
+BEGIN
+  ids := '{}';
+  waits := false;
+  SELECT l.* INTO v_limits FROM dbos_sys.queue_limits(p_queue) AS l;
+  IF v_limits.paused THEN
+    RETURN;
+  ELSIF (v_limits.partitioned OR v_limits.concurrency IS NOT NULL OR v_limits.rate_max IS NOT NULL) AND NOT dbos_sys.try_queue_lock(p_queue) THEN
+    retry_ms := 5 + floor(random() * 10);
+    RETURN;
   END IF;
+  -- Under the lock: starts are stamped in the order in which they are counted.
+  v_now := dbos_sys.now_ms();
+  SELECT r.* INTO v_room
+  FROM dbos_sys.queue_room(p_application, p_queue, p_limit, v_limits.concurrency, v_limits.rate_max, v_limits.rate_ms, v_now) AS r;
+  IF v_room.room > 0 AND v_limits.partitioned THEN
+    SELECT c.ids, c.again, c.waits, c.retry_ms INTO ids, again, waits, retry_ms
+    FROM dbos_sys.claim_partitions(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_limits, v_room.room, p_keys, p_max, v_now) AS c;
+  ELSIF v_room.room > 0 THEN
+    SELECT c.ids, c.again, c.priority, c.created INTO ids, again, priority, created
+    FROM dbos_sys.claim_queue(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_room.room, v_limits.rate_max IS NOT NULL,
+      p_keys, p_max, v_now, COALESCE(p_priority, -2147483648), COALESCE(p_created, -9223372036854775808)) AS c;
+  END IF;
+  IF v_limits.rate_max IS NOT NULL AND ids <> '{}' THEN
+    PERFORM dbos_sys.log_starts(p_application, p_queue, p_token, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
+  END IF;
+  IF cardinality(ids) >= GREATEST(v_room.room, 0) THEN
+    waits := waits OR v_room.waits;
+    retry_ms := LEAST(retry_ms, v_room.retry_ms);
+  END IF;
+  walk_us := (EXTRACT(epoch FROM clock_timestamp() - v_begin) * 1000000)::bigint;
+END;
+$$;
+
+-- Those of many queues where something waits at all.
+CREATE OR REPLACE FUNCTION dbos_sys.busy_queues(p_queues text[], p_limits integer[], p_priority integer[], p_created bigint[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT q.name FROM unnest(p_queues, p_limits, p_priority, p_created) AS q(name, free, priority, created)
+    WHERE q.free > 0 AND EXISTS (
+      SELECT FROM dbos.workflow_status AS w
+      WHERE w.status = 'ENQUEUED' AND w.queue_name = q.name
+        AND (w.priority, w.created_at) >= (COALESCE(q.priority, -2147483648), COALESCE(q.created, -9223372036854775808)) OFFSET 0));
 END;
 $$;
 
@@ -129,7 +145,8 @@ COMMENT ON FUNCTION dbos_sys.load(text[], text[]) IS
 'Runs that the caller holds under these owner tokens, with inputs and recorded steps (by function id), as claim() returned them: no attempt is
 counted. Runs that are not held so any more are left out. Times in ms. Errors: WF001.';
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_claim(p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max integer[])
+CREATE OR REPLACE FUNCTION dbos_sys.check_claim(
+  p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max integer[], p_priority integer[], p_created bigint[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -146,18 +163,23 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', 'a limit or a class is NULL', NULL, 'Give 0 for a queue that is left alone, '''' for no class.');
   ELSIF 0 > ANY (p_max) THEN
     PERFORM dbos_sys.fail('WF001', format('a number of recoveries is negative: %s', left(p_max::text, 60)), NULL, 'Give 0 or more, or NULL for any number.');
+  ELSIF (p_priority IS NULL) <> (p_created IS NULL) OR dbos_sys.shape(p_priority) NOT IN ('NULL', cardinality(p_queues)::text)
+    OR dbos_sys.shape(p_created) NOT IN ('NULL', cardinality(p_queues)::text) THEN
+    PERFORM dbos_sys.fail('WF001', format('%s and %s places of %s queues', dbos_sys.shape(p_priority), dbos_sys.shape(p_created), cardinality(p_queues)), NULL,
+      'Give one priority and one time per queue, NULL for its head; or NULL for both.');
   END IF;
 END;
 $$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.claim(
   p_application text, p_executor text, p_incarnation text, p_version text, p_token text,
-  p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max_attempts integer[])
+  p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max_attempts integer[],
+  p_after_priority integer[] DEFAULT NULL, p_after_created bigint[] DEFAULT NULL)
 RETURNS TABLE (
   id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
   created_at bigint, parent_id text, partition_key text, priority integer,
   step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint,
-  first_run boolean)
+  first_run boolean, waits boolean, retry_ms integer, walk_us bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
@@ -167,37 +189,54 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-  v_now bigint := dbos_sys.now_ms();
   v_latest boolean;
   v_keys text[];
   v_ids text[] := '{}';
   v_again text[] := '{}';
+  v_busy text[] := p_queues;
   v_queue record;
-  v_free record;
+  v_got record;
 BEGIN
-  PERFORM dbos_sys.check_claim(p_queues, p_limits, p_names, p_classes, p_max_attempts);
+  PERFORM dbos_sys.check_claim(p_queues, p_limits, p_names, p_classes, p_max_attempts, p_after_priority, p_after_created);
   PERFORM dbos_sys.check_text('version', p_version);
   PERFORM dbos_sys.check_text('owner token', p_token);
   PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
   v_latest := dbos_sys.is_latest_version(p_application, p_version);
   v_keys := ARRAY(SELECT n.name || E'\x1f' || COALESCE(n.class, '') FROM unnest(p_names, p_classes) AS n(name, class));
-  FOR v_queue IN SELECT q.name, q.free FROM unnest(p_queues, p_limits) AS q(name, free) WHERE q.free > 0 ORDER BY q.name LOOP
-    SELECT r.room, r.rate INTO v_free FROM dbos_sys.queue_room(p_application, v_queue.name, v_queue.free, v_now) AS r;
-    CONTINUE WHEN v_free.room <= 0;
-    SELECT v_ids || t.ids, v_again || t.again INTO v_ids, v_again
-    FROM dbos_sys.claim_queue(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_free.room, v_free.rate, v_keys,
-      p_max_attempts, v_now) AS t;
+  IF cardinality(p_queues) > 4 THEN
+    v_busy := dbos_sys.busy_queues(p_queues, p_limits, p_after_priority, p_after_created);
+  END IF;
+  FOR v_queue IN
+    SELECT q.name, q.free, q.priority, q.created FROM unnest(p_queues, p_limits, p_after_priority, p_after_created) AS q(name, free, priority, created)
+    WHERE q.free > 0 AND q.name = ANY (v_busy) ORDER BY q.name
+  LOOP
+    SELECT c.* INTO v_got FROM dbos_sys.claim_one(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_queue.free, v_keys,
+      p_max_attempts, v_queue.priority, v_queue.created) AS c;
+    v_ids := v_ids || v_got.ids;
+    v_again := v_again || v_got.again;
+    IF p_after_priority IS NOT NULL THEN
+      queue_name := v_queue.name;
+      waits := v_got.waits;
+      retry_ms := v_got.retry_ms;
+      walk_us := v_got.walk_us;
+      priority := v_got.priority;
+      created_at := v_got.created;
+      now_ms := dbos_sys.now_ms();
+      RETURN NEXT;
+    END IF;
   END LOOP;
   IF v_ids <> '{}' THEN
-    RETURN QUERY SELECT l.*, l.id <> ALL (v_again) FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), v_now) AS l;
+    RETURN QUERY SELECT l.*, l.id <> ALL (v_again), NULL::boolean, NULL::integer, NULL::bigint
+    FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), dbos_sys.now_ms()) AS l;
   END IF;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer[], text[], text[], integer[]) IS
+COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer[], text[], text[], integer[], integer[], bigint[]) IS
 'Takes waiting runs for an executor: per queue at most its limit (0 or less: none), lowest priority number and oldest first, of the given names
 and classes (exactly; '''' = none) and of no configured instance, of the caller''s version (and without one, if that is the newest), of its
 application or of none. p_token: a fresh uuid, the owner token of all runs that come back. p_max_attempts: recoveries a run may have (NULL: any
-number); beyond that it goes to the dead letter. first_run: no executor
-has had the run before. Limits of the queue''s row in dbos.queues are kept; a queue with limits per partition is left
-alone. Never waits for a lock.
-Errors: WF001, WF021 (register again).';
+number); beyond that it goes to the dead letter. first_run: no executor has had the run before. Limits of the queue''s row in dbos.queues are
+kept; a partitioned queue is shared among its partition keys. p_after_priority, p_after_created: per queue the place in its order from which to
+look (NULL: its head), for callers that have just found many dead or foreign entries there; partitioned queues have none. With them one more row
+per queue that has work comes back, id NULL: waits (the end of a run makes room for more), retry_ms (look again then), priority and created_at
+(place of the last run taken), walk_us (what the look cost). Never waits for a lock. Errors: WF001, WF021 (register again).';

@@ -8,7 +8,7 @@ LANGUAGE sql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  VALUES ('queue', 'name'), ('class_name', 'name'), ('config_name', 'name'), ('deduplication_id', 'id'), ('partition_key', 'name'),
+  VALUES ('queue', 'name'), ('class_name', 'name'), ('config_name', 'name'), ('deduplication_id', 'id'), ('partition_key', 'key'),
     ('priority', 'integer'), ('parent_run', 'integer'), ('parent_fid', 'integer'), ('parent_id', 'id'), ('delay_ms', 'delay'),
     ('timeout_ms', 'span'), ('deadline_epoch_ms', 'time'), ('application_name', 'name or null'), ('application_version', 'name or null'),
     ('authenticated_user', 'text'), ('assumed_role', 'text'), ('authenticated_roles', 'array'), ('attributes', 'object'),
@@ -32,7 +32,7 @@ BEGIN
   ELSIF v_type <> (CASE WHEN v_kind IN ('array', 'object') THEN v_kind WHEN v_kind IN ('integer', 'delay', 'span', 'time') THEN 'number' ELSE 'string' END)
     AND NOT (v_kind = 'name or null' AND v_type = 'null') THEN
     PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), NULL, format('Give %s.', (
-      SELECT k.means FROM (VALUES ('name', 'a text'), ('id', 'a text'), ('text', 'a text'), ('name or null', 'a text or null'), ('integer', 'a number'),
+      SELECT k.means FROM (VALUES ('name', 'a text'), ('id', 'a text'), ('key', 'a text'), ('text', 'a text'), ('name or null', 'a text or null'), ('integer', 'a number'),
         ('delay', 'a number of ms'), ('span', 'a number of ms'), ('time', 'ms since 1970'), ('array', 'an array of texts'), ('object', 'an object'),
         ('policy', 'reject or return_existing')) AS k(kind, means) WHERE k.kind = v_kind)));
   ELSIF v_type = 'number' AND (v_text !~ '^-?\d+$' OR abs(v_text::numeric) > 9223372036854775807) THEN
@@ -45,6 +45,11 @@ BEGIN
     PERFORM dbos_sys.check_time('option ' || p_key, v_text::numeric::bigint);
   ELSIF v_kind LIKE 'name%' AND v_type = 'string' OR v_kind = 'id' THEN
     PERFORM dbos_sys.check_text('option ' || p_key, v_text);
+  ELSIF v_kind = 'key' AND octet_length(v_text) > 1024 THEN
+    PERFORM dbos_sys.fail('WF001', format('option %s %s has %s bytes', p_key, dbos_sys.shown(v_text), octet_length(v_text)),
+      'At most 1024 bytes are allowed: the key stands in an index.', 'Give a shorter key, as a digest.');
+  ELSIF v_kind = 'key' AND octet_length(v_text) <= 255 THEN
+    PERFORM dbos_sys.check_text('option ' || p_key, v_text);
   ELSIF v_kind = 'text' AND octet_length(v_text) > 255 THEN
     PERFORM dbos_sys.check_text('option ' || p_key, v_text);
   ELSIF v_kind = 'array' AND jsonb_path_exists(p_value, 'strict $[*] ? (@.type() != "string")') THEN
@@ -52,6 +57,32 @@ BEGIN
   ELSIF v_kind = 'policy' AND v_text NOT IN ('reject', 'return_existing') THEN
     PERFORM dbos_sys.fail('WF001', format('option on_duplicate is %s', dbos_sys.shown(v_text)), NULL, 'Give reject or return_existing.');
   END IF;
+END;
+$$;
+
+-- A partition key belongs to a partitioned queue, and there every run has one. A queue that nobody registered takes both.
+CREATE OR REPLACE FUNCTION dbos_sys.check_partition_keys(p_options jsonb[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_wrong record;
+BEGIN
+  SELECT r.queue, r.with_key INTO v_wrong
+  FROM (SELECT DISTINCT o.options ->> 'queue' AS queue, o.options ? 'partition_key' AS with_key FROM unnest(p_options) AS o(options)) AS r,
+  LATERAL (
+    SELECT q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
+    FROM dbos.queues AS q WHERE q.name = r.queue OFFSET 0) AS q
+  WHERE q.partitioned <> r.with_key LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  ELSIF v_wrong.with_key THEN
+    PERFORM dbos_sys.fail('WF001', format('partition_key on queue %s, which has no partitions', dbos_sys.shown(v_wrong.queue)), NULL,
+      format('Leave it out, or make the queue partitioned: SELECT dbos_sys.alter_queue(%L, ''{"fair_by_partition": true}'');', v_wrong.queue));
+  END IF;
+  PERFORM dbos_sys.fail('WF001', format('queue %s needs a partition_key', dbos_sys.shown(v_wrong.queue)),
+    'It is partitioned: a workflow without a key would never be taken.', 'Add option partition_key.');
 END;
 $$;
 
@@ -84,6 +115,12 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', 'options do not fit together: ' || left(v_wrong::text, 200), NULL,
       'parent_run (from 1) and parent_fid go together; on_duplicate needs deduplication_id; a run on a queue has no final status.');
   END IF;
+  SELECT o.options INTO v_wrong FROM unnest(p_options) AS o(options) WHERE o.options ?& '{partition_key,deduplication_id}' LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF001', 'partition_key with deduplication_id: ' || left(v_wrong::text, 200),
+      'A deduplication id holds for the whole queue, not for a partition.', 'Leave one out.');
+  END IF;
+  PERFORM dbos_sys.check_partition_keys(p_options);
 END;
 $$;
 
@@ -264,6 +301,24 @@ BEGIN
 END;
 $$;
 
+-- Tells the claims of queues that they serve (they have a walk) which partition keys came that they do not know. Nothing waits here: two
+-- transactions may announce the same key. One that is missed is found by the scan of find_partitions().
+CREATE OR REPLACE FUNCTION dbos_sys.announce_partitions(p_take boolean[], p_options jsonb[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO dbos_ops.queue_arrivals (queue_name, partition_key)
+  SELECT n.queue, n.key
+  FROM (SELECT DISTINCT r.o ->> 'queue' AS queue, r.o ->> 'partition_key' AS key FROM unnest(p_take, p_options) AS r(take, o)
+    WHERE r.take AND r.o ? 'partition_key') AS n
+  WHERE EXISTS (SELECT FROM dbos_ops.queue_walks AS w WHERE w.queue_name = n.queue OFFSET 0)
+    AND NOT EXISTS (SELECT FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = n.queue AND p.partition_key = n.key OFFSET 0)
+    AND NOT EXISTS (SELECT FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = n.queue AND a.partition_key = n.key OFFSET 0);
+END;
+$$;
+
 -- Inserts the runs of the mask that do not exist yet. Returns those that are not the caller's now, in the states of match_runs().
 CREATE OR REPLACE FUNCTION dbos_sys.add_level(
   p_application text, p_executor text, p_version text, p_now bigint, p_careful boolean, p_take boolean[],
@@ -289,6 +344,9 @@ BEGIN
   ELSIF true = ANY (v_insert) THEN
     PERFORM dbos_sys.insert_runs(p_application, p_executor, p_version, p_now, false, v_insert,
       p_ids, p_tokens, p_names, p_inputs, p_options, p_statuses, p_parents);
+  END IF;
+  IF EXISTS (SELECT FROM unnest(p_options) AS r(o) WHERE r.o ? 'partition_key') THEN
+    PERFORM dbos_sys.announce_partitions(v_insert, p_options);
   END IF;
 END;
 $$;
@@ -420,7 +478,7 @@ COMMENT ON FUNCTION dbos_sys.enqueue(text, text[], jsonb[], text[], jsonb[]) IS
 'Enqueues many workflows in one statement; returns their ids in order. p_args: per workflow a JSON array (positional) or object (named).
 p_ids: NULL, as a whole or one by one, means a new id; an id that exists under the same name is returned and nothing is written.
 p_options: per workflow an object with class_name, config_name, deduplication_id, on_duplicate (reject, the default, or return_existing),
-partition_key, priority (0 first), delay_ms, timeout_ms (from the first run on), deadline_epoch_ms, application_name (none: any application
+partition_key (on partitioned queues, and only there), priority (0 first), delay_ms, timeout_ms (from the first run on), deadline_epoch_ms, application_name (none: any application
 takes it), application_version, parent_id, authenticated_user, assumed_role, authenticated_roles, attributes, serialization.
 Errors: WF001, WF011 (id of another workflow), WF012 (deduplicated; the detail names the holder).';
 

@@ -130,5 +130,41 @@ AS $$
       listens boolean NOT NULL,
       asks_at bigint NOT NULL,
       ends_at bigint NOT NULL
-    ) WITH (fillfactor = 50)')
+    ) WITH (fillfactor = 50)'),
+  ('queue_starts', '
+    CREATE TABLE dbos_ops.queue_starts (
+      queue_name text NOT NULL,
+      application_name text NOT NULL,
+      whole boolean NOT NULL,
+      partition_key text NOT NULL,
+      started_at bigint NOT NULL,
+      token text NOT NULL,
+      runs bigint NOT NULL,
+      PRIMARY KEY (queue_name, application_name, whole, partition_key, started_at, token)
+    )'),
+  ('queue_walks', '
+    CREATE TABLE dbos_ops.queue_walks (
+      queue_name text PRIMARY KEY,
+      virtual_time double precision NOT NULL DEFAULT 0,
+      low double precision NOT NULL DEFAULT 0,
+      scan_after text NOT NULL DEFAULT '''',
+      scanned_at bigint NOT NULL DEFAULT 0,
+      circle_seen bigint NOT NULL DEFAULT 0,
+      circle_keys bigint NOT NULL DEFAULT 0
+    )'),
+  ('queue_partitions', '
+    CREATE TABLE dbos_ops.queue_partitions (
+      queue_name text NOT NULL,
+      partition_key text NOT NULL,
+      finish double precision NOT NULL,
+      PRIMARY KEY (queue_name, partition_key),
+      UNIQUE (queue_name, finish, partition_key)
+    )'),
+  ('queue_arrivals', '
+    CREATE TABLE dbos_ops.queue_arrivals (
+      queue_name text NOT NULL,
+      id uuid NOT NULL DEFAULT gen_random_uuid(),
+      partition_key text NOT NULL,
+      PRIMARY KEY (queue_name, partition_key, id)
+    )')
 $$;

@@ -359,6 +359,7 @@ BEGIN
   END IF;
   DELETE FROM dbos.queues AS q WHERE q.name = p_name;
   DELETE FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_name;
+  DELETE FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = p_name;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_queue(text, boolean) IS

@@ -1,0 +1,136 @@
+-- How much of a queue may be taken: its limits, what runs and what was started, and the mark on what is taken.
+-- Starts under a rate limit are logged in dbos_ops.queue_starts, a row for each claim: a row of workflow_status forgets its start when it is
+-- cancelled or recovered, and then a window would let through more than its rate. Both are counted, because SDKs log nothing.
+-- Everything here that counts for a limit is called under the queue's advisory lock, which is held until the claim has committed.
+
+-- The limits on a queue's row and its settings; all NULL or false where it has none.
+CREATE OR REPLACE FUNCTION dbos_sys.queue_limits(
+  p_queue text, OUT concurrency integer, OUT rate_max integer, OUT rate_ms bigint, OUT part_concurrency integer, OUT part_worker integer,
+  OUT part_rate_max integer, OUT part_rate_ms bigint, OUT partitioned boolean, OUT paused boolean, OUT weights jsonb)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  SELECT q.concurrency, q.rate_limit_max, (q.rate_limit_period_sec * 1000)::bigint, q.partition_concurrency, q.partition_worker_concurrency,
+    q.partition_rate_limit_max, (q.partition_rate_limit_period_sec * 1000)::bigint,
+    q.partition_queue OR COALESCE(s.fair, false)
+      OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL,
+    COALESCE(s.paused, false), CASE WHEN s.fair THEN s.weights ELSE '{}' END
+  INTO concurrency, rate_max, rate_ms, part_concurrency, part_worker, part_rate_max, part_rate_ms, partitioned, paused, weights
+  FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
+  -- Half a rate is none, as upstream reads it.
+  IF rate_max IS NULL OR rate_ms IS NULL THEN
+    rate_max := NULL;
+    rate_ms := NULL;
+  END IF;
+  IF part_rate_max IS NULL OR part_rate_ms IS NULL THEN
+    part_rate_max := NULL;
+    part_rate_ms := NULL;
+  END IF;
+  partitioned := COALESCE(partitioned, false);
+  paused := COALESCE(paused, false);
+END;
+$$;
+
+-- Takes the queue's lock, or says that another claim has it: that one takes what there is.
+CREATE OR REPLACE FUNCTION dbos_sys.try_queue_lock(p_queue text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN pg_try_advisory_xact_lock(hashtextextended('dbos_sys.queue:' || p_queue, 0));
+END;
+$$;
+
+-- After how many ms a claim that a rate limit cut short is worth repeating: when the oldest start leaves the window, but so that what is
+-- freed bit by bit is taken in bites of a fiftieth of the period.
+CREATE OR REPLACE FUNCTION dbos_sys.rate_pause(p_oldest bigint, p_period_ms bigint, p_now bigint)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN LEAST(GREATEST(p_oldest + p_period_ms - p_now, LEAST(p_period_ms / 50, 50), 1), 2147483647)::integer;
+END;
+$$;
+
+-- What the queue's own limits leave of `p_limit`. `waits`: the concurrency cut it, so the end of a run makes room; `retry_ms`: the rate did.
+CREATE OR REPLACE FUNCTION dbos_sys.queue_room(
+  p_application text, p_queue text, p_limit bigint, p_concurrency integer, p_rate_max integer, p_rate_ms bigint, p_now bigint,
+  OUT room bigint, OUT waits boolean, OUT retry_ms integer)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_logged record;
+  v_rows record;
+  v_free bigint;
+BEGIN
+  room := p_limit;
+  waits := false;
+  IF p_concurrency IS NOT NULL THEN
+    v_free := p_concurrency - (
+      SELECT count(*) FROM dbos.workflow_status AS w
+      WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND (w.application_name = p_application OR w.application_name IS NULL));
+    waits := v_free < room;
+    room := LEAST(room, v_free);
+  END IF;
+  IF p_rate_max IS NOT NULL AND room > 0 THEN
+    SELECT COALESCE(sum(s.runs), 0) AS starts, min(s.started_at) AS oldest INTO v_logged FROM dbos_ops.queue_starts AS s
+    WHERE s.queue_name = p_queue AND s.application_name = p_application AND s.whole AND s.partition_key = '' AND s.started_at > p_now - p_rate_ms;
+    SELECT count(*) AS starts, min(w.started_at_epoch_ms) AS oldest INTO v_rows FROM dbos.workflow_status AS w
+    WHERE w.rate_limited = true AND w.status NOT IN ('ENQUEUED', 'DELAYED') AND w.queue_name = p_queue
+      AND w.started_at_epoch_ms > p_now - p_rate_ms AND (w.application_name = p_application OR w.application_name IS NULL);
+    v_free := p_rate_max - GREATEST(v_logged.starts, v_rows.starts);
+    IF v_free < room THEN
+      retry_ms := dbos_sys.rate_pause(LEAST(v_logged.oldest, v_rows.oldest), p_rate_ms, p_now);
+    END IF;
+    room := LEAST(room, v_free);
+  END IF;
+END;
+$$;
+
+-- Logs starts: of the whole queue (`p_keys` NULL, one number), or of its partitions. What has left the window goes.
+CREATE OR REPLACE FUNCTION dbos_sys.log_starts(
+  p_application text, p_queue text, p_token text, p_keys text[], p_runs bigint[], p_period_ms bigint, p_now bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM dbos_ops.queue_starts AS s
+  WHERE s.queue_name = p_queue AND s.application_name = p_application AND s.whole = (p_keys IS NULL)
+    AND s.partition_key = ANY (COALESCE(p_keys, '{""}')) AND s.started_at <= p_now - p_period_ms;
+  INSERT INTO dbos_ops.queue_starts AS s (queue_name, application_name, whole, partition_key, started_at, token, runs)
+  SELECT p_queue, p_application, p_keys IS NULL, r.key, p_now, p_token, r.runs
+  FROM unnest(COALESCE(p_keys, '{""}'), p_runs) AS r(key, runs) WHERE r.runs > 0
+  ON CONFLICT (queue_name, application_name, whole, partition_key, started_at, token) DO UPDATE SET runs = s.runs + EXCLUDED.runs;
+END;
+$$;
+
+-- Makes rows that the caller has locked PENDING under the token; the dead ones have used up their recoveries.
+CREATE OR REPLACE FUNCTION dbos_sys.mark_claimed(
+  p_application text, p_executor text, p_version text, p_token text, p_rate boolean, p_now bigint, p_ids text[], p_dead text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_ids <> '{}' THEN
+    UPDATE dbos.workflow_status AS w
+    SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
+      application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
+      started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
+      workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
+    WHERE w.workflow_uuid = ANY (p_ids);
+  END IF;
+  IF p_dead <> '{}' THEN
+    UPDATE dbos.workflow_status AS w
+    SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1, owner_xid = NULL, queue_name = NULL,
+      deduplication_id = NULL, started_at_epoch_ms = NULL, completed_at = p_now, updated_at = p_now
+    WHERE w.workflow_uuid = ANY (p_dead);
+    PERFORM dbos_sys.wake(false, true);
+  END IF;
+END;
+$$;
