@@ -309,6 +309,7 @@ DECLARE
   v_ask bigint;
   v_soonest bigint := 5000;
   v_free text[];
+  v_kind text;
 BEGIN
   PERFORM dbos_sys.check_limit_trip(p_caller, p_lease_ms, p_tickets, p_limits, p_keys);
   PERFORM dbos_sys.check_list('waited limit', p_waits);
@@ -332,8 +333,13 @@ BEGIN
         ARRAY(SELECT u.ticket FROM unnest(p_tickets, p_limits) WITH ORDINALITY AS u(ticket, limit_name, place) WHERE u.limit_name = name ORDER BY u.place),
         ARRAY(SELECT u.key FROM unnest(p_keys, p_limits) WITH ORDINALITY AS u(key, limit_name, place) WHERE u.limit_name = name ORDER BY u.place), 0);
     END IF;
+    -- Asked for again because the reply did not come: it has the permit.
     RETURN QUERY
-    SELECT 'granted', s.ticket, ceil((s.start_ns - v_now) / 1000000.0)::bigint FROM dbos_sys.limit_serve(name, v_now, p_caller, NULL) AS s;
+    SELECT 'permit', t.ticket, 0::bigint FROM dbos_ops.limit_tickets AS t
+    WHERE t.ticket = ANY (p_tickets) AND t.caller = p_caller AND t.limit_name = limit_trip.name AND t.state = 'held';
+    v_kind := (SELECT CASE WHEN l.concurrency IS NULL THEN 'granted' ELSE 'permit' END FROM dbos_ops.limits AS l WHERE l.name = limit_trip.name);
+    RETURN QUERY
+    SELECT v_kind, s.ticket, ceil((s.start_ns - v_now) / 1000000.0)::bigint FROM dbos_sys.limit_serve(name, v_now, p_caller, NULL) AS s;
     v_ask := dbos_sys.limit_next_ask(name, v_now, p_listens);
     IF name = ANY (p_waits || p_limits) THEN
       v_soonest := LEAST(v_soonest, v_ask);
@@ -348,4 +354,4 @@ COMMENT ON FUNCTION dbos_sys.limit_trip(text, text, text, bigint, boolean, text[
 'All that a process has with limits, in one call: tickets that ask (named by the process, each with limit and key; asking again is harmless), limits
 that earlier tickets of it wait for, tickets to be given back, holds (limit: ms). p_caller is the process: it keeps its tickets and permits as long as
 it calls within p_lease_ms and, where p_executor is given, the incarnation p_caller of it stands. Returns granted (ticket, begin in so many ms),
-ask (limit, call again in so many ms), unknown (limit). p_listens: it hears channel dbos_sys, payload limit. Errors: WF001.';
+permit (likewise, and to be given back), ask (limit, call again in so many ms), unknown (limit). p_listens: it hears channel dbos_sys, payload limit. Errors: WF001.';

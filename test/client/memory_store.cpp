@@ -60,7 +60,8 @@ void MemoryStore::poll(MonotonicTime until) {
   for (auto& pending : pending_) {
     if (pending.committed || paused_) continue;
     Fault fault = Fault::none;
-    for (auto* faults : {pending.trip->flush ? &faults_ : nullptr, pending.trip->claim ? &claim_faults_ : nullptr}) {
+    for (auto* faults : {pending.trip->flush ? &faults_ : nullptr, pending.trip->claim ? &claim_faults_ : nullptr,
+                         pending.trip->limits ? &limit_faults_ : nullptr}) {
       if (!faults || faults->empty()) continue;
       fault = faults->front();
       faults->pop_front();
@@ -112,6 +113,11 @@ void MemoryStore::fail_next(Fault fault) {
 void MemoryStore::fail_next_claim(Fault fault) {
   std::lock_guard lock(mutex_);
   claim_faults_.push_back(fault);
+}
+
+void MemoryStore::fail_next_limits(Fault fault) {
+  std::lock_guard lock(mutex_);
+  limit_faults_.push_back(fault);
 }
 
 void MemoryStore::watch(std::function<void(const Trip&)> watcher) {
@@ -245,6 +251,7 @@ TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
     }
   }
   if (trip.claim) claim(*trip.claim, reply);
+  if (trip.limits) serve_limits(*trip.limits, reply);
   if (fault == Fault::reply_lost) {
     reply = TripReply{};
     reply.error = TripError::in_doubt;
@@ -397,6 +404,50 @@ OpReply MemoryStore::operate(const FlushRequest& request, const OpItem& op) {
   const char* name = op.kind == "set_event" ? "DBOS.setEvent" : op.kind == "write_stream" ? "DBOS.writeStream" : "DBOS.closeStream";
   if (!args.contains("unrecorded")) record(name, std::nullopt);
   return {OpState::ok, std::nullopt, ""};
+}
+
+void MemoryStore::serve_limits(const LimitRequest& request, TripReply& reply) {
+  std::set<std::string> named(request.waits.begin(), request.waits.end());
+  for (auto& [name, limit] : database_->limits) {
+    for (const auto& ticket : request.releases) {
+      limit.permits.erase(ticket);
+      std::erase(limit.waiting, ticket);
+    }
+  }
+  for (const auto& [name, span] : request.holds) {
+    auto& until = database_->limits[name].held_until;
+    until = std::max(until, ms(clock_->now()) + span);
+  }
+  for (const auto& ask : request.asks) {
+    named.insert(ask.limit);
+    auto limit = database_->limits.find(ask.limit);
+    if (limit == database_->limits.end()) continue;
+    auto& waiting = limit->second.waiting;
+    if (limit->second.permits.contains(ask.ticket)) reply.limits.push_back({LimitWord::permit, ask.ticket, 0});
+    else if (std::find(waiting.begin(), waiting.end(), ask.ticket) == waiting.end()) waiting.push_back(ask.ticket);
+  }
+  for (const auto& name : named) {
+    auto limit = database_->limits.find(name);
+    if (limit == database_->limits.end()) reply.limits.push_back({LimitWord::unknown, name, 0});
+    else serve_limit(name, limit->second, reply);
+  }
+}
+
+void MemoryStore::serve_limit(const std::string& name, MemoryLimit& limit, TripReply& reply) {
+  constexpr std::int64_t kAhead = 100;
+  auto time = ms(clock_->now());
+  while (!limit.waiting.empty() && (limit.concurrency == 0 || static_cast<int>(limit.permits.size()) < limit.concurrency)) {
+    auto slot = std::max({time, limit.next_ms, limit.held_until});
+    if (slot > time + kAhead) break;
+    if (limit.interval_ms > 0) limit.next_ms = std::max(limit.next_ms, slot) + limit.interval_ms;
+    auto ticket = std::move(limit.waiting.front());
+    limit.waiting.pop_front();
+    limit.starts.push_back(slot);
+    if (limit.concurrency > 0) limit.permits.insert(ticket);
+    limit.most_permits = std::max(limit.most_permits, static_cast<int>(limit.permits.size()));
+    reply.limits.push_back({limit.concurrency > 0 ? LimitWord::permit : LimitWord::granted, ticket, slot - time});
+  }
+  reply.limits.push_back({LimitWord::ask, name, 50});
 }
 
 ClaimedRun MemoryStore::claimed(const std::string& id, const MemoryRow& row) {

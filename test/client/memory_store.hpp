@@ -53,6 +53,18 @@ struct MemoryRow {
   int updates = 0;
 };
 
+// As the database's limits, but for fair order and leases: tickets are served in the order in which they came.
+struct MemoryLimit {
+  std::int64_t interval_ms = 0;  // 0 = no rate
+  int concurrency = 0;           // 0 = no bound
+  std::int64_t next_ms = 0;
+  std::int64_t held_until = 0;
+  std::deque<std::string> waiting = {};
+  std::set<std::string> permits = {};
+  int most_permits = 0;
+  std::vector<std::int64_t> starts = {};  // of all grants
+};
+
 struct MemoryDatabase {
   std::mutex mutex;
   std::map<std::string, MemoryRow> rows;
@@ -64,6 +76,7 @@ struct MemoryDatabase {
   std::multimap<std::string, std::string> messages;  // id → message
   std::set<std::string> keys;                        // of messages
   std::map<std::pair<std::string, std::string>, std::string> events;
+  std::map<std::string, MemoryLimit> limits;
 
   MemoryRow row(const std::string& id) {
     std::lock_guard lock(mutex);
@@ -133,6 +146,7 @@ class MemoryStore final : public Store {
   // The next trip with a flush, or with a claim.
   void fail_next(Fault fault);
   void fail_next_claim(Fault fault);
+  void fail_next_limits(Fault fault);
   // Sees each trip as it is sent.
   void watch(std::function<void(const Trip&)> watcher);
   // Trips that load runs are committed at once and answered in their order, one for each release_load(), while held.
@@ -170,6 +184,8 @@ class MemoryStore final : public Store {
   RunReply flush_run(const RunItem& item, bool careful, std::set<int>& held, int index);
   OpReply operate(const FlushRequest& request, const OpItem& op);
   void claim(const ClaimRequest& request, TripReply& reply);
+  void serve_limits(const LimitRequest& request, TripReply& reply);
+  void serve_limit(const std::string& name, MemoryLimit& limit, TripReply& reply);
   ClaimedRun claimed(const std::string& id, const MemoryRow& row);
 
   std::shared_ptr<MemoryDatabase> database_;
@@ -182,6 +198,7 @@ class MemoryStore final : public Store {
   std::deque<Notification> notifications_;
   std::deque<Fault> faults_;
   std::deque<Fault> claim_faults_;
+  std::deque<Fault> limit_faults_;
   std::multiset<std::string> under_way_;
   bool woken_ = false;
   bool held_ = false;

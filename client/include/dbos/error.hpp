@@ -1,6 +1,8 @@
 // Everything the library throws on purpose. One base carries the data; a leaf exists only where a caller would act differently.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <source_location>
 #include <stdexcept>
@@ -116,6 +118,21 @@ class StepFailed : public PortableError {
 // Thrown by a step body: no further attempt, whatever the retry options say.
 struct Permanent : Error {
   using Error::Error;
+};
+
+// Thrown by a step body when the service that it calls said so (Retry-After): nobody begins under the step's limit for `delay`, in no process,
+// then this attempt is made again. It uses up none of StepOptions::retries and has no end of its own: the workflow's timeout is one.
+// Without a limit the step alone waits.
+class RetryAfter : public Error {
+ public:
+  // At least nothing, at most 30 days.
+  explicit RetryAfter(std::chrono::milliseconds delay, std::source_location where = std::source_location::current())
+      : Error("retry after " + std::to_string(delay.count()) + " ms", {}, {}, {}, where),
+        delay_(std::clamp(delay, std::chrono::milliseconds{0}, std::chrono::milliseconds{std::chrono::hours(720)})) {}
+  std::chrono::milliseconds delay() const noexcept { return delay_; }
+
+ private:
+  std::chrono::milliseconds delay_;
 };
 
 }  // namespace dbos

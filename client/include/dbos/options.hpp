@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -113,6 +114,10 @@ struct StepOptions {
   std::function<bool(const std::exception&)> retry_if = {};
   // An attempt that takes longer fails with StepTimeout: its std::stop_token is set, the body has to return. 0 = none.
   Milliseconds timeout{0};
+  // Limit that each attempt waits for, parked, and holds a permit of while it runs (Runtime::limit(), dbos_sys.register_limit()); empty = none.
+  std::string limit = {};
+  // Tenant: those who wait for the limit are served in fair order of their keys.
+  std::string limit_key = {};
 };
 
 struct WorkflowOptions {
@@ -120,6 +125,18 @@ struct WorkflowOptions {
   int max_recovery_attempts = 100;
   // Class under which other SDKs address it; empty = none.
   std::string class_name = {};
+};
+
+// What steps of all processes may do together under one name. At least one of rate and concurrency.
+struct LimitOptions {
+  // At most rate begin in each `per`, evenly: in a window of length w at most rate × w + burst and the one that opens it. 0 = no bound.
+  double rate = 0;
+  Milliseconds per{1000};
+  int burst = 0;
+  // Bodies that run at the same time; 0 = no bound.
+  int concurrency = 0;
+  // Shares of keys; 1 where not named.
+  std::map<std::string, double> weights = {};
 };
 
 struct QueueOptions {

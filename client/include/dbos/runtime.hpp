@@ -71,7 +71,7 @@ struct BodyMaker<R(A...)> {
 
 }  // namespace detail
 
-// Thread safety: workflow() and queue() before launch(), from one thread; everything else from any thread.
+// Thread safety: workflow(), queue() and limit() before launch(), from one thread; everything else from any thread.
 class Runtime : public Client {
  public:
   explicit Runtime(RuntimeOptions options);
@@ -100,6 +100,10 @@ class Runtime : public Client {
 
   // Serves a queue; the row in dbos.queues is created or changed at launch().
   void queue(const std::string& name, QueueOptions options = {});
+
+  // A limit that steps name in StepOptions::limit: registered, or its bounds replaced, at launch() for all processes. Not needed where
+  // another program or an operator registers it.
+  void limit(const std::string& name, LimitOptions options);
 
   // Connects, creates or checks the tables, registers the executor, begins to claim. Throws ConnectionError and Error (WF…).
   void launch();

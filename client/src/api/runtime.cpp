@@ -1,6 +1,7 @@
 // Runtime: registration, then an engine over a PgStore.
 #include "dbos/runtime.hpp"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "api/client_impl.hpp"
@@ -21,6 +22,7 @@ class RuntimeImpl {
   RuntimeOptions options;
   Registry registry;
   std::vector<std::pair<std::string, QueueOptions>> queues;
+  std::vector<std::pair<std::string, LimitOptions>> limits;
   Identity identity;
   std::shared_ptr<Engine> engine;
 };
@@ -81,6 +83,19 @@ void check_queue(const std::string& name, const QueueOptions& options) {
   if ((options.rate_limit > 0) != (options.rate_period.count() > 0)) throw UsageError("queue " + name + ": rate_limit and rate_period go together");
 }
 
+// What the database would refuse too; here before anything is connected.
+void check_limit(const std::string& name, const LimitOptions& options) {
+  check_label("limit name", name, kNameBytes);
+  if (name.starts_with("_dbos_")) throw UsageError("limit name " + name + " begins with _dbos_, which is reserved");
+  if (!std::isfinite(options.rate) || options.rate < 0 || options.per.count() <= 0 || options.burst < 0 || options.concurrency < 0)
+    throw UsageError("limit " + name + ": rate, burst and concurrency must not be negative, rate finite and per above 0");
+  if (options.rate == 0 && options.concurrency == 0) throw UsageError("limit " + name + " has neither rate nor concurrency: it bounds nothing");
+  if (options.rate == 0 && options.burst > 0) throw UsageError("limit " + name + ": burst without rate");
+  for (const auto& [key, weight] : options.weights) {
+    if (!std::isfinite(weight) || weight <= 0) throw UsageError("limit " + name + ": the weight of key " + key + " must be above 0");
+  }
+}
+
 }  // namespace
 
 Runtime::Runtime(RuntimeOptions options)
@@ -114,6 +129,12 @@ void Runtime::queue(const std::string& name, QueueOptions options) {
   runtime_->queues.emplace_back(name, options);
 }
 
+void Runtime::limit(const std::string& name, LimitOptions options) {
+  if (runtime_->engine) throw UsageError("limit " + name + " registered after launch()");
+  check_limit(name, options);
+  runtime_->limits.emplace_back(name, std::move(options));
+}
+
 void Runtime::launch() {
   auto& runtime = *runtime_;
   if (runtime.engine) throw UsageError("launch() called twice");
@@ -133,6 +154,7 @@ void Runtime::launch() {
       engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(options.worker_concurrency) +
                                          " exceeds max_blocking_steps: bodies that block will wait for each other");
   }
+  for (const auto& [name, options] : runtime.limits) impl_->store.register_limit(name, options);
   auto identity = runtime.identity;
   identity.incarnation = uuid_v4();
   engine->open(identity, false);

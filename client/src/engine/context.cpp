@@ -114,6 +114,9 @@ std::string Context::step_text(std::string_view name, const StepOptions& options
       options.timeout.count() < 0)
     throw UsageError("step " + std::string(name) + ": retries, interval, cap and timeout must not be negative, factor finite and not below 1", {},
                      run.id);
+  if (!options.limit.empty()) check_name("limit", options.limit, run);
+  else if (!options.limit_key.empty()) throw UsageError("step " + std::string(name) + ": limit_key without limit", {}, run.id);
+  if (!options.limit_key.empty()) check_name("limit key", options.limit_key, run);
   int function_id = run.next_function_id++;
   if (auto* recorded = run.recorded_step(function_id, name)) {
     if (!recorded->serialization.empty() && recorded->serialization != "portable_json")

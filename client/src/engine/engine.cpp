@@ -39,7 +39,8 @@ Engine::Engine(const RuntimeOptions& options, Registry registry, std::unique_ptr
       filter_(registry_.filter()),
       store_(std::move(store)),
       stacks_(options.stack_bytes, options.max_stacks),
-      carriers_({.base = options.carriers, .max = options.max_blocking_steps}) {}
+      carriers_({.base = options.carriers, .max = options.max_blocking_steps}),
+      limiter_(options.listen, options_.lease) {}
 
 Engine::~Engine() { close(options_.drain_timeout); }
 
@@ -108,6 +109,7 @@ MonotonicTime Engine::next_timer() const {
 MonotonicTime Engine::next_look() const {
   auto until = std::min({next_timer(), next_beat_, next_poll_, next_held_});
   if (maintain_here_) until = std::min(until, next_maintain_);
+  until = std::min(until, limiter_.due());
   if (companions_at_ > now()) until = std::min(until, companions_at_);
   for (const auto& shipment : again_) until = std::min(until, shipment->not_before);
   return until;
@@ -129,11 +131,15 @@ bool Engine::send_something() {
   bool any = false;
   {
     std::lock_guard lock(mu_);
-    shipment->parcels = take_parcels();
-    take_companions(trip);
-    beat(trip);
-    any = !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim || trip.heartbeat ||
-          trip.held || trip.maintain;
+    if (limiter_.due() <= time) {
+      trip.limits = limiter_.take(time);
+    } else {
+      shipment->parcels = take_parcels();
+      take_companions(trip);
+      beat(trip);
+    }
+    any = trip.limits || !shipment->parcels.empty() || !trip.load.empty() || !trip.give_back.empty() || !trip.outcomes.empty() || trip.claim ||
+          trip.heartbeat || trip.held || trip.maintain;
   }
   if (!any) return false;
   // The runs of the parcels cannot change what was taken: packing needs no lock.
@@ -196,6 +202,7 @@ void Engine::notified(const Notification& notification) {
   if (notification.channel == "dbos_sys") {
     if (payload == "work") expect_work();
     else if (payload == "done") some_ended();
+    else if (payload == "limit") limiter_.look_again(now());
   } else if (notification.channel == "dbos_notifications_channel") {
     wake_watchers("m:" + payload);
   } else if (notification.channel == "dbos_workflow_events_channel") {
@@ -203,6 +210,7 @@ void Engine::notified(const Notification& notification) {
   } else if (notification.channel.empty()) {
     expect_work();
     outcomes_due_ = kAllOutcomes;
+    limiter_.look_again(now());
     wake_all_watchers();
   }
   post_ready();
@@ -219,6 +227,7 @@ void Engine::rejoin() {
       if (run->started) all.push_back(run);
     }
     for (auto& run : all) lose(*run, std::nullopt);
+    limiter_.reset();
     post_ready();
   }
   auto identity = identity_;

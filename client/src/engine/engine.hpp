@@ -24,6 +24,7 @@
 #include "dbos/options.hpp"
 #include "dbos/records.hpp"
 #include "engine/carriers.hpp"
+#include "engine/limiter.hpp"
 #include "engine/registry.hpp"
 #include "engine/run.hpp"
 #include "engine/stack.hpp"
@@ -154,6 +155,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void queue_stale_starts();
   void finish(Run& run, std::optional<WorkflowOutcome> outcome, std::exception_ptr failure, bool elsewhere);
   void stop_run(Run& run, StopReason reason);
+  void limit_answered(const Shipment& shipment, const TripReply& reply);
   void accept(ClaimedRun&& claimed, MonotonicTime sent);
   void reload(ClaimedRun&& loaded, MonotonicTime sent);
   void lose(Run& run, std::optional<WorkflowOutcome> outcome);
@@ -170,6 +172,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void unwatch(Run& run);
   void fire_timers();
   void add_timer(Timer timer);
+  void wake_waiting(Run& run);
   void wake_watchers(const std::string& key);
   void wake_all_watchers();
   std::vector<std::string> awaited_outcomes();
@@ -203,6 +206,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::set<std::string> lost_claims_;             // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
   std::condition_variable idle_;
+  Limiter limiter_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
   std::size_t outcomes_due_ = 0;  // awaited workflows that are to be asked for; kAllOutcomes: each of them
@@ -222,6 +226,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime poll_deadline_{};
   MonotonicTime companions_at_{};  // after a refusal of what rides with flushes: not before
   int companion_failures_ = 0;     // in a row
+  int limit_failures_ = 0;         // in a row
   bool maintain_here_ = false;
   bool ended_ = false;
   MonotonicTime next_rejoin_{};

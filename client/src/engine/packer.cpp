@@ -135,6 +135,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
     auto local = std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count();
     server_offset_ms_.store(reply.server_now_ms - local, std::memory_order_relaxed);
   }
+  if (trip.limits) limit_answered(*shipment, reply);
   if (reply.error != TripError::none) return send_again(shipment, reply);
   if (has_companions(trip)) companion_failures_ = 0;
   apply(*shipment, reply);
@@ -161,6 +162,17 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
     for (const auto& queue : trip.claim->queues) {
       if (got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
     }
+  }
+}
+
+void Engine::limit_answered(const Shipment& shipment, const TripReply& reply) {
+  if (reply.error != TripError::none) {
+    limiter_.failed(*shipment.trip->limits, now() + back_off(limit_failures_++));
+    return;
+  }
+  limit_failures_ = 0;
+  for (const auto& run : limiter_.answered(reply.limits, now())) {
+    if (!run->ended) wake_waiting(*run);
   }
 }
 

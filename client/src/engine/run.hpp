@@ -142,6 +142,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   std::uint64_t wait_number = 0;
   StopReason stop = StopReason::none;
   std::vector<std::string> watched;
+  std::string limit_ticket;     // waits, or has begun under a limit; "" = neither
   std::shared_ptr<Run> posted;  // itself, while a carrier is to run it
   OpReply op_reply;
   RunReply start_reply;                    // existing, conflicting or deduplicated start

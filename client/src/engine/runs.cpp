@@ -146,6 +146,7 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   run.failure = std::move(failure);
   run.recorded = {};
   unwatch(run);
+  if (!run.limit_ticket.empty()) limiter_.release(std::exchange(run.limit_ticket, {}));
   if (run.changed) run.changed->notify_all();
   leave_place(run, true);
   if (!run.registration && enqueues_.erase(run.shared_from_this()) > 0 && enqueues_.empty()) idle_.notify_all();

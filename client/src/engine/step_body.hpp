@@ -20,6 +20,12 @@ class StepBody {
   std::string execute();
 
  private:
+  // Waits until the body may begin under its limit; in the first attempt the run may give up its stack for it.
+  void acquire(bool may_unload);
+  MonotonicTime wait_for_grant(bool may_unload);
+  void release();
+  // What a RetryAfter asks for, and everybody under the limit is held; nullopt for another error.
+  std::optional<Milliseconds> hold_after(const std::exception_ptr& error);
   // Runs the body once; what it threw, or nullptr.
   std::exception_ptr attempt(int number, std::string& output);
   bool may_retry(int number, const std::exception_ptr& error);

@@ -73,15 +73,18 @@ void Engine::unwatch(Run& run) {
   run.watched.clear();
 }
 
+// What the run waits for may have happened.
+void Engine::wake_waiting(Run& run) {
+  run.notified = true;
+  if (std::exchange(run.woken, true)) return;
+  if (run.unloaded) ask_load(run);
+  else resume_if_ready(run);
+}
+
 void Engine::wake_watchers(const std::string& key) {
   auto entry = watches_.find(key);
   if (entry == watches_.end()) return;
-  for (Run* run : entry->second) {
-    run->notified = true;
-    if (std::exchange(run->woken, true)) continue;
-    if (run->unloaded) ask_load(*run);
-    else resume_if_ready(*run);
-  }
+  for (Run* run : entry->second) wake_waiting(*run);
 }
 
 void Engine::wake_all_watchers() {

@@ -35,6 +35,7 @@ class ClientStore {
   // Event value (portable JSON text), nullopt when it was not set within timeout.
   std::optional<std::string> get_event(const std::string& id, const std::string& key, Milliseconds timeout);
   void register_queue(const std::string& name, const QueueOptions& options);
+  void register_limit(const std::string& name, const LimitOptions& options);
   // Extension and schema versions: throws when missing, older or newer than this client can use.
   void check_version();
   std::string install();

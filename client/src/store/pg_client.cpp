@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "codec/object_text.hpp"
+#include "dbos/json.hpp"
 #include "pg/backoff.hpp"
 #include "pg/sqlstate.hpp"
 #include "store/client_store.hpp"
@@ -43,6 +44,9 @@ constexpr const char* kResume = "SELECT dbos_sys.resume($1, $2)";
 constexpr const char* kSend = "SELECT 1 FROM dbos_sys.send($1, $2::pg_catalog.json, $3, $4)";
 constexpr const char* kEvent = "SELECT e.value FROM dbos_sys.get_event($1, $2) AS e";
 constexpr const char* kRegisterQueue = "SELECT 1 FROM dbos_sys.register_queue($1, $2)";
+constexpr const char* kRegisterLimit =
+    "SELECT 1 FROM dbos_sys.register_limit($1, $2::pg_catalog.text::pg_catalog.float8, $3::pg_catalog.text::pg_catalog.interval, $4, "
+    "$5::pg_catalog.text::pg_catalog.int4, $6)";
 constexpr const char* kInstall = "SELECT dbos_sys.install()::pg_catalog.text";
 
 WorkflowInfo read_info(const pg::Result& rows, int row) {
@@ -250,6 +254,18 @@ void ClientStore::register_queue(const std::string& name, const QueueOptions& op
   if (!impl_->options.application.empty()) settings.text("application_name", impl_->options.application);
   // A second registration of the same settings changes nothing.
   impl_->pool.run(Repeat::read, kRegisterQueue, pg::Params().text(name).jsonb(settings.str_or_empty_object()), "register_queue");
+}
+
+void ClientStore::register_limit(const std::string& name, const LimitOptions& options) {
+  ObjectText weights;
+  for (const auto& [key, weight] : options.weights) weights.json(key, Codec<double>::encode(weight));
+  auto rate = options.rate == 0 ? "" : Codec<double>::encode(options.rate);
+  auto per = std::to_string(options.per.count()) + " milliseconds";
+  auto concurrency = options.concurrency == 0 ? "" : std::to_string(options.concurrency);
+  auto shares = weights.str_or_empty_object();
+  pg::Params params;
+  params.text(name).text_or_null(rate).text(per).int4(options.burst).text_or_null(concurrency).jsonb(shares);
+  impl_->pool.run(Repeat::read, kRegisterLimit, params, "register_limit");
 }
 
 void ClientStore::check_version() {

@@ -154,6 +154,18 @@ void read_held(const pg::Result& rows, std::vector<RunKey>& held) {
   for (int row = 0; row < rows.rows(); ++row) held.push_back({rows.text(row, 0), rows.text(row, 1)});
 }
 
+void read_limits(const pg::Result& rows, std::vector<LimitAnswer>& answers) {
+  answers.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) {
+    auto kind = rows.bytes(row, 0);
+    auto word = kind == "granted"   ? LimitWord::granted
+                : kind == "permit"  ? LimitWord::permit
+                : kind == "unknown" ? LimitWord::unknown
+                                    : LimitWord::ask;
+    answers.push_back({word, rows.text(row, 1), rows.int8(row, 2)});
+  }
+}
+
 void read_heartbeat(const pg::Result& rows, TripReply& reply) {
   if (rows.rows() != 1) throw std::runtime_error("dbos_sys.heartbeat() replied " + std::to_string(rows.rows()) + " rows");
   reply.ended = rows.bytes(0, 0) == "ended";

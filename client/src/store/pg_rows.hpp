@@ -30,6 +30,9 @@ void read_loaded(const pg::Result& rows, const std::vector<RunKey>& keys, std::v
 inline constexpr const char* kOutcomeColumns = "o.id, o.status, o.output, o.error, o.serialization";
 void read_outcomes(const pg::Result& rows, std::vector<WorkflowOutcome>& outcomes);
 
+// kind, name, wait_ms
+void read_limits(const pg::Result& rows, std::vector<LimitAnswer>& answers);
+
 void read_held(const pg::Result& rows, std::vector<RunKey>& held);
 // state, now_ms, maintained
 void read_heartbeat(const pg::Result& rows, TripReply& reply);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "codec/object_text.hpp"
 #include "pg/sqlstate.hpp"
 #include "store/pg_rows.hpp"
 #include "store/pg_session.hpp"
@@ -23,6 +24,7 @@ constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM 
 constexpr const char* kHeld = "SELECT h.id, h.token FROM dbos_sys.held($1, $2, $3) AS h";
 constexpr const char* kGiveBack = "SELECT dbos_sys.give_back($1, $2)";
 constexpr const char* kMaintain = "SELECT 1 FROM dbos_sys.maintain()";
+constexpr const char* kLimits = "SELECT l.kind, l.name, l.wait_ms FROM dbos_sys.limit_trip($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS l";
 constexpr const char* kRetire = "SELECT dbos_sys.retire_executor($1, $2, $3)";
 // A run whose key another transaction holds waits so long for it at most; then the flush is sent again.
 constexpr const char* kLockTimeout = "SET LOCAL lock_timeout = '5s'";
@@ -45,7 +47,7 @@ void add(pg::ArrayBuffer& array, const std::optional<std::string>& text) {
 
 // What may be forgotten by a crash of the server without harm.
 bool forgettable(const Trip& trip) {
-  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && !trip.claim && trip.heartbeat;
+  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && !trip.claim && !trip.limits && trip.heartbeat;
 }
 
 // Whether keys of other transactions can be met. Steps and completions alone stand under the lock of their run's row.
@@ -56,7 +58,7 @@ bool may_wait(const FlushRequest& flush) {
 std::vector<Part> parts_of(const Trip& trip) {
   std::vector<Part> parts{Part::begin};
   parts.reserve(12);
-  if ((trip.flush && may_wait(*trip.flush)) || forgettable(trip)) parts.push_back(Part::setting);
+  if ((trip.flush && may_wait(*trip.flush)) || trip.limits || forgettable(trip)) parts.push_back(Part::setting);
   if (trip.flush) parts.push_back(Part::flush);
   if (!trip.load.empty()) parts.push_back(Part::load);
   if (!trip.outcomes.empty()) parts.push_back(Part::outcomes);
@@ -66,6 +68,7 @@ std::vector<Part> parts_of(const Trip& trip) {
   if (trip.maintain) parts.push_back(Part::maintain);
   if (trip.retire) parts.push_back(Part::retire);
   if (trip.claim) parts.push_back(Part::claim);
+  if (trip.limits) parts.push_back(Part::limits);
   parts.push_back(Part::commit);
   return parts;
 }
@@ -127,6 +130,20 @@ void TripWriter::encode_claim(const ClaimRequest& claim) {
   for (int attempts : filter_->max_attempts) attempts_.add_int4(attempts);
 }
 
+void TripWriter::encode_limits(const LimitRequest& limits) {
+  for (auto* array : {&tickets_, &ticket_limits_, &ticket_keys_, &waits_, &releases_}) array->clear();
+  for (const auto& ask : limits.asks) {
+    tickets_.add_text(ask.ticket);
+    ticket_limits_.add_text(ask.limit);
+    ticket_keys_.add_text(ask.key);
+  }
+  for (const auto& limit : limits.waits) waits_.add_text(limit);
+  for (const auto& ticket : limits.releases) releases_.add_text(ticket);
+  ObjectText holds;
+  for (const auto& [limit, ms] : limits.holds) holds.number(limit, ms);
+  holds_ = holds.str_or_empty_object();
+}
+
 bool TripWriter::check_flush(const FlushRequest& flush) {
   const auto run_of = [&](int element) -> const std::string& { return flush.runs[static_cast<std::size_t>(element)].id; };
   const auto step_run = [&](int element) -> const std::string& { return run_of(flush.steps[static_cast<std::size_t>(element)].run); };
@@ -144,7 +161,8 @@ bool TripWriter::check_flush(const FlushRequest& flush) {
 }
 
 bool TripWriter::check_rest() {
-  for (const auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_, &queues_, &names_, &classes_}) {
+  for (const auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_, &queues_, &names_, &classes_, &tickets_,
+                            &ticket_limits_, &ticket_keys_, &waits_, &releases_}) {
     if (array->fault()) {
       refusal_ = "a text " + pg::describe(array->fault().check);
       return false;
@@ -160,6 +178,7 @@ bool TripWriter::encode(const Trip& trip) {
   for (const auto& id : trip.outcomes) outcome_ids_.add_text(id);
   for (const auto& key : trip.give_back) back_ids_.add_text(key.id), back_tokens_.add_text(key.token);
   if (trip.claim) encode_claim(*trip.claim);
+  if (trip.limits) encode_limits(*trip.limits);
   return (!trip.flush || check_flush(*trip.flush)) && check_rest();
 }
 
@@ -175,12 +194,20 @@ bool TripWriter::queue_flush(pg::Connection& connection, const FlushRequest& flu
   return connection.queue(kFlush.c_str(), params);
 }
 
+bool TripWriter::queue_limits(pg::Connection& connection, const LimitRequest& limits, const Identity& identity) {
+  pg::Params params;
+  params.text_or_null(identity.application).text_or_null(identity.executor).text(identity.incarnation).int8(identity.lease.count());
+  params.boolean(limits.listens);
+  for (auto* array : {&tickets_, &ticket_limits_, &ticket_keys_, &waits_, &releases_}) params.array(*array);
+  return connection.queue(kLimits, params.jsonb(holds_));
+}
+
 bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity) {
   pg::Params params;
   switch (part) {
     case Part::begin: return connection.queue(kBegin);
     case Part::commit: return connection.queue(kCommit);
-    case Part::setting: return connection.queue(trip.flush ? kLockTimeout : kAsynchronous);
+    case Part::setting: return connection.queue(trip.flush || trip.limits ? kLockTimeout : kAsynchronous);
     case Part::flush: return queue_flush(connection, *trip.flush, identity);
     case Part::load: return connection.queue(kLoad.c_str(), params.array(load_ids_).array(load_tokens_));
     case Part::outcomes: return connection.queue(kOutcomes.c_str(), params.array(outcome_ids_));
@@ -196,6 +223,7 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
       params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).text(trip.claim->token);
       params.array(queues_).array(limits_).array(names_).array(classes_).array(attempts_);
       return connection.queue(kClaim.c_str(), params);
+    case Part::limits: return queue_limits(connection, *trip.limits, identity);
   }
   return false;
 }
@@ -219,6 +247,7 @@ void read_part(Part part, const pg::Result& result, const Trip& trip, TripReply&
     case Part::heartbeat: return read_heartbeat(result, reply);
     case Part::held: return read_held(result, reply.held);
     case Part::claim: return read_claimed(result, trip.claim->token, reply.claimed, reply.server_now_ms);
+    case Part::limits: return read_limits(result, reply.limits);
     default: return;
   }
 }

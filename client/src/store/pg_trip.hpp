@@ -12,7 +12,7 @@
 
 namespace dbos::detail {
 
-enum class Part : char { begin, setting, flush, load, outcomes, heartbeat, held, give_back, maintain, retire, claim, commit };
+enum class Part : char { begin, setting, flush, load, outcomes, heartbeat, held, give_back, maintain, retire, claim, limits, commit };
 
 class TripWriter {
  public:
@@ -27,9 +27,11 @@ class TripWriter {
   bool encode(const Trip& trip);
   void encode_flush(const FlushRequest& flush);
   void encode_claim(const ClaimRequest& claim);
+  void encode_limits(const LimitRequest& limits);
   bool check_flush(const FlushRequest& flush);
   bool check_rest();
   bool queue_flush(pg::Connection& connection, const FlushRequest& flush, const Identity& identity);
+  bool queue_limits(pg::Connection& connection, const LimitRequest& limits, const Identity& identity);
   bool queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity);
 
   static pg::ArrayBuffer texts() { return {pg::kTextArray, pg::kText}; }
@@ -49,6 +51,8 @@ class TripWriter {
     pg::ArrayBuffer run = ints(), function_id = ints(), kind = texts(), args = jsons();
   } ops_;
   pg::ArrayBuffer load_ids_ = texts(), load_tokens_ = texts(), outcome_ids_ = texts(), back_ids_ = texts(), back_tokens_ = texts();
+  pg::ArrayBuffer tickets_ = texts(), ticket_limits_ = texts(), ticket_keys_ = texts(), waits_ = texts(), releases_ = texts();
+  std::string holds_;
   pg::ArrayBuffer queues_ = texts(), limits_ = ints();
   pg::ArrayBuffer names_ = texts(), classes_ = texts(), attempts_ = ints();
   std::shared_ptr<const ClaimFilter> filter_;  // what names_, classes_ and attempts_ hold

@@ -82,6 +82,35 @@ struct ClaimRequest {
   std::shared_ptr<const ClaimFilter> filter;
 };
 
+// Leave to begin under a limit. key: the tenant, may be empty.
+struct LimitAsk {
+  std::string ticket;
+  std::string limit;
+  std::string key;
+};
+
+// All that this process has with limits; see dbos_sys.limit_trip. Also a sign of life that keeps its tickets and permits.
+struct LimitRequest {
+  bool listens = false;
+  std::vector<LimitAsk> asks = {};
+  std::vector<std::string> waits = {};  // limits that tickets asked for earlier wait for
+  std::vector<std::string> releases = {};
+  std::vector<std::pair<std::string, std::int64_t>> holds = {};  // limit, ms
+};
+
+enum class LimitWord : char {
+  granted,  // name: ticket; may begin in `ms`
+  permit,   // likewise, and is to be given back
+  ask,      // name: limit; ask again in `ms`
+  unknown,  // name: limit; not registered
+};
+
+struct LimitAnswer {
+  LimitWord word = LimitWord::ask;
+  std::string name;
+  std::int64_t ms = 0;
+};
+
 struct RunKey {
   std::string id;
   std::string token;
@@ -105,6 +134,7 @@ struct Trip {
   bool maintain = false;  // run every tick once: no background worker does it
   bool retire = false;    // clean shutdown: hand everything back, end the incarnation
   std::optional<ClaimRequest> claim = {};
+  std::optional<LimitRequest> limits = {};  // alone in its trip: it may wait for the lock of a limit
 };
 
 struct RecordedStep {
@@ -179,6 +209,7 @@ struct TripReply {
   std::vector<WorkflowOutcome> outcomes = {};
   std::vector<RunKey> held = {};
   std::vector<ClaimedRun> claimed = {};
+  std::vector<LimitAnswer> limits = {};
   bool ended = false;              // heartbeat, or an error WF021: this incarnation has ended
   bool maintained = true;          // heartbeat: a background worker ticks
   bool claim_refused = false;      // the error came from the claim: what else was in the trip may be sent again without it
