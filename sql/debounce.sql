@@ -84,5 +84,6 @@ SELECT dbos_sys.debounce('index', 'k', 1, p_options => '[]');
 SELECT dbos_sys.debounce('index', 'k', 1, p_options => '{"priority": 1}');
 SELECT dbos_sys.debounce('index', 'k', 1, p_options => '{"deduplication_id": "d"}');
 SELECT dbos_sys.debounce('index', 'k', 1, p_options => '{"colour": 1}');
-SELECT dbos_sys.debounce_inputs('index', 'k', 1, '[1]', NULL, '_dbos_internal_queue', '{}', NULL);
+SELECT dbos_sys.debounce_inputs('index', 'k', 1, '[1]', NULL, '{"queue": "_dbos_internal_queue"}', NULL);
+SELECT dbos_sys.debounce('index', 'k', 1, p_options => '{"queue": "q"}');
 SELECT count(*) - :before AS written FROM pg_temp.runs;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "queues.hpp"
 #include "secrets.hpp"
 #include "text.hpp"
 
@@ -104,6 +105,45 @@ void add_resume(CLI::App& app, Common& common, ChangeArguments& arguments) {
   verb->callback([&] { run_resume(common, arguments); });
 }
 
+void add_queue_limits(CLI::App* verb, QueueArguments& arguments) {
+  auto limits = [&](LimitArguments& to, const std::string& prefix, const std::string& of) {
+    verb->add_option("--" + prefix + "concurrency", to.concurrency, "runs at a time" + of + ", in all processes; none: no limit");
+    verb->add_option("--" + prefix + "worker-concurrency", to.worker_concurrency, "runs at a time" + of + " in one process");
+    verb->add_option("--" + prefix + "rate", to.rate, "starts" + of + " in a period, as 100/1s");
+  };
+  limits(arguments.whole, "", "");
+  limits(arguments.partition, "partition-", " of one partition key");
+  verb->add_option("--fair", arguments.fair, "yes: starts are shared among the partition keys that wait");
+  verb->add_option("--weight", arguments.weights, "share of a partition key, as tenant-a=2; may be repeated, replaces all");
+  verb->add_option("--polling-interval", arguments.polling_interval, "how often official SDKs look for work");
+}
+
+void add_queues(CLI::App& app, Common& common, QueueArguments& arguments) {
+  CLI::App* queues = add_verb(app, common, "queues", "List queues, or register, alter, pause, resume or drop one");
+  add_application(queues, common, "only this application's and those of none");
+  queues->require_subcommand(0, 1);
+  auto add = [&](const char* name, const char* description, void (*run)(const Common&, const QueueArguments&)) {
+    CLI::App* verb = add_verb(*queues, common, name, description);
+    verb->add_option("NAME", arguments.name, "name of the queue")->required();
+    verb->callback([&common, &arguments, run] { run(common, arguments); });
+    return verb;
+  };
+  add_verb(*queues, common, "list", "List queues")->callback([&] { run_queues_list(common); });
+  CLI::App* create = add("register", "Create a queue, or replace all its options", run_queues_register);
+  add_application(create, common, "application that owns it; without it, none does");
+  add_queue_limits(create, arguments);
+  create->add_flag("--keep", arguments.keep, "leave a queue that exists as it is");
+  CLI::App* alter = add("alter", "Change some options of a queue; it holds from the next claim on", run_queues_alter);
+  add_queue_limits(alter, arguments);
+  add("pause", "Let nothing of a queue start until it is resumed; what runs goes on", run_queues_pause);
+  add("resume", "End a pause", run_queues_resume);
+  add("drop", "Take a queue off the list", run_queues_drop)
+      ->add_flag("--force", arguments.force, "although workflows wait on it: they stay ENQUEUED");
+  queues->callback([&common, queues] {
+    if (queues->get_subcommands().empty()) run_queues_list(common);
+  });
+}
+
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
   if (!hint.empty()) message += " (hint: " + hint + ")";
   message = without_passwords(std::move(message), db);
@@ -134,6 +174,7 @@ int main(int argc, char** argv) {
   ListArguments list;
   StartArguments start;
   ChangeArguments change;
+  QueueArguments queues;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
@@ -142,6 +183,7 @@ int main(int argc, char** argv) {
   add_start(app, common, start);
   add_cancel(app, common, change);
   add_resume(app, common, change);
+  add_queues(app, common, queues);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,7 +19,7 @@ BEGIN
   PERFORM dbos_sys.check_span('delay', p_delay_ms);
   PERFORM dbos_sys.check_span('deadline', p_deadline_ms);
   SELECT o.key INTO v_option FROM jsonb_object_keys(p_options) AS o(key)
-  WHERE o.key IN ('queue', 'deduplication_id', 'on_duplicate', 'delay_ms', 'priority', 'partition_key', 'config_name', 'serialization', 'parent_run',
+  WHERE o.key IN ('deduplication_id', 'on_duplicate', 'delay_ms', 'priority', 'partition_key', 'config_name', 'serialization', 'parent_run',
     'parent_fid') ORDER BY o.key LIMIT 1;
   IF FOUND THEN
     PERFORM dbos_sys.fail('WF001', format('option %s does not go with a debounce', v_option),
@@ -84,14 +84,15 @@ EXCEPTION WHEN SQLSTATE 'WF012' THEN
 END;
 $$;
 
--- debounce() with the inputs as text, in the portable envelope.
+-- debounce() with the inputs as text, in the portable envelope, and the queue among the options.
 CREATE OR REPLACE FUNCTION dbos_sys.debounce_inputs(
-  p_name text, p_key text, p_delay_ms bigint, p_inputs text, p_deadline_ms bigint, p_queue text, p_options jsonb, p_id text)
+  p_name text, p_key text, p_delay_ms bigint, p_inputs text, p_deadline_ms bigint, p_options jsonb, p_id text)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_queue text := p_options ->> 'queue';
   v_key text;
   v_options jsonb;
   v_id text := COALESCE(p_id, dbos_sys.new_id());
@@ -99,17 +100,17 @@ DECLARE
   v_bounced record;
 BEGIN
   PERFORM dbos_sys.check_isolation();
-  PERFORM dbos_sys.check_text('queue', p_queue);
   PERFORM dbos_sys.check_debounce(p_name, p_key, p_delay_ms, p_deadline_ms, p_options);
+  PERFORM dbos_sys.check_text('queue', v_queue);
   v_key := format('%s.%s-%s', COALESCE(p_options ->> 'class_name', ''), p_name, p_key);
-  v_options := p_options || jsonb_build_object('queue', p_queue, 'deduplication_id', v_key, 'delay_ms', LEAST(p_delay_ms, p_deadline_ms));
+  v_options := p_options || jsonb_build_object('deduplication_id', v_key, 'delay_ms', LEAST(p_delay_ms, p_deadline_ms));
   PERFORM dbos_sys.check_runs(ARRAY[v_id], ARRAY[gen_random_uuid()::text], ARRAY[p_name], ARRAY[p_inputs], ARRAY[v_options], ARRAY[NULL::text]);
   PERFORM dbos_sys.check_inputs(ARRAY[p_inputs], ARRAY[v_options], ARRAY[true]);
-  PERFORM dbos_sys.warn_of_queue(p_queue);
+  PERFORM dbos_sys.warn_of_queue(v_queue);
   -- Each turn sees what others have committed meanwhile; more than two need a third caller in between.
   FOR i IN 1 .. 10 LOOP
     v_now := dbos_sys.now_ms();
-    SELECT b.id, b.busy INTO v_bounced FROM dbos_sys.bounce(p_name, p_options ->> 'class_name', p_queue, v_key, v_now + p_delay_ms, v_now, p_inputs,
+    SELECT b.id, b.busy INTO v_bounced FROM dbos_sys.bounce(p_name, p_options ->> 'class_name', v_queue, v_key, v_now + p_delay_ms, v_now, p_inputs,
       p_options ->> 'application_name') AS b;
     IF v_bounced.id IS NULL AND v_bounced.busy IS NULL THEN
       v_bounced.id := dbos_sys.enqueue_debounced(v_id, p_name, p_inputs, v_options, v_now + p_deadline_ms);
@@ -130,7 +131,11 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN dbos_sys.debounce_inputs(p_name, p_key, p_delay_ms, dbos_sys.portable_inputs(p_args), p_deadline_ms, p_queue, p_options, p_id);
+  IF jsonb_typeof(p_options) = 'object' AND p_options ? 'queue' THEN
+    PERFORM dbos_sys.fail('WF001', format('options are %s', left(p_options::text, 200)), 'queue is an argument of its own.', 'Leave it out.');
+  END IF;
+  RETURN dbos_sys.debounce_inputs(p_name, p_key, p_delay_ms, dbos_sys.portable_inputs(p_args), p_deadline_ms,
+    CASE WHEN jsonb_typeof(p_options) = 'object' THEN p_options || jsonb_build_object('queue', p_queue) ELSE p_options END, p_id);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.debounce(text, text, bigint, jsonb, bigint, text, jsonb, text) IS

@@ -234,14 +234,14 @@ TEST_CASE("control calls say how many changed, and errors are leaves with the id
 TEST_CASE("queues are registered with their limits, again without harm") {
   auto uri = server().create_system_database("client_queue");
   ClientStore client(options(uri));
-  for (int i = 0; i < 2; ++i) client.register_queue("orders", {.worker_concurrency = 2, .concurrency = 5, .rate_limit = 100, .rate_period = 1500ms});
+  for (int i = 0; i < 2; ++i) client.register_queue("orders", {.worker_concurrency = 2, .concurrency = 5, .rate = {100, 1500ms}});
   CHECK(query(uri,
               "SELECT concat_ws('|', worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, application_name) FROM dbos.queues") ==
         "2|5|100|1.5|shop");
   client.register_queue("orders", {});
   CHECK(query(uri, "SELECT concurrency IS NULL AND rate_limit_max IS NULL FROM dbos.queues") == "t");
   CHECK(thrown<dbos::UsageError>([&] { client.register_queue("orders", {.concurrency = -1}); }).sqlstate() == "WF001");
-  CHECK(thrown<dbos::UsageError>([&] { client.register_queue("orders", {.rate_limit = 1, .rate_period = -1ms}); }).sqlstate() == "WF001");
+  CHECK(thrown<dbos::UsageError>([&] { client.register_queue("orders", {.rate = {1, -1ms}}); }).sqlstate() == "WF001");
 }
 
 TEST_CASE("an enqueue whose reply is lost is made exactly once") {

@@ -93,8 +93,25 @@ class Client {
     return Codec<T>::decode(*text, "event " + key + " of workflow " + id);
   }
 
-  // Creates or changes the row in dbos.queues that every SDK reads.
+  // Starts a workflow once calls with this key have paused for options.delay, with the arguments of the last call. All these calls return
+  // a handle of the same run; once it has started, the next call begins another. Official SDKs' debouncers of the same workflow, class and
+  // queue share the key. Throws Deduplicated when a run that is not debounced holds it, UsageError, InDoubt, ConnectionError.
+  template <class R, class... A>
+  Handle<R> debounce(const Signature<R(A...)>& target, const std::string& key, DebounceOptions options, const std::type_identity_t<A>&... arguments) {
+    return Handle<R>(debounce_text(target.name, target.class_name, key, std::move(options), detail::encode_arguments(arguments...)));
+  }
+
+  // Queues are rows in dbos.queues that every SDK reads; a change holds from the next claim on. Creates one, or replaces all its options.
+  // These throw UsageError for options that do not fit, and for a queue of another application.
   void register_queue(const std::string& name, const QueueOptions& options);
+  // Changes what is given. Throws UsageError (WF030) for a queue that is not registered, as the three below.
+  void alter_queue(const std::string& name, const QueueOptions& options);
+  // Nothing of the queue is claimed, by official SDKs neither, until it is resumed; what runs goes on.
+  void pause_queue(const std::string& name);
+  void resume_queue(const std::string& name);
+  // Throws Error (WF036) while workflows wait on it, unless forced: then they wait for whoever serves a queue of this name.
+  void drop_queue(const std::string& name, bool force = false);
+  std::vector<QueueInfo> queues();
 
   // Throws ConnectionError or Error (WF002, WF004) when the server, the extension or the tables do not fit this client.
   void check();
@@ -102,6 +119,8 @@ class Client {
  protected:
   std::shared_ptr<detail::HandleState> enqueue_text(std::string_view name, std::string_view class_name, const std::string& queue,
                                                     StartOptions options, std::string inputs);
+  std::shared_ptr<detail::HandleState> debounce_text(std::string_view name, std::string_view class_name, const std::string& key,
+                                                     DebounceOptions options, std::string inputs);
   std::shared_ptr<detail::HandleState> handle_state(const std::string& id);
   void send_text(const std::string& destination, const std::string& message, const SendOptions& options);
   std::optional<std::string> get_event_text(const std::string& id, const std::string& key, Milliseconds timeout);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -139,14 +140,51 @@ struct LimitOptions {
   std::map<std::string, double> weights = {};
 };
 
+// A run that waits until calls with its key have paused; a later call replaces the arguments of those before.
+struct DebounceOptions {
+  // How long calls have to pause before the run starts. Required.
+  Milliseconds delay{0};
+  // Starts no later than this after the first call; 0 = calls may put it off for ever.
+  Milliseconds deadline{0};
+  // Queue on which it is served; empty = the internal one, which every executor serves.
+  std::string queue = {};
+  // Of a new run: id, timeout, attributes_json, authenticated_user, version, application, class_name; the others are an error.
+  StartOptions start = {};
+};
+
+struct RateLimit {
+  // Starts in any period; 0 = unlimited, which needs no period.
+  std::optional<int> max = {};
+  Milliseconds period{0};
+};
+
+// Whose options stand when a queue is registered that exists.
+enum class QueueConflict {
+  always_update,  // the caller's
+  // The caller's if its version of the application is the newest; Runtime only.
+  update_if_latest_version,
+  never_update,  // those that are there
+};
+
+// Limits of a queue. What is not given: unlimited when a queue is registered, left as it is when one is altered. 0 = unlimited in both.
 struct QueueOptions {
-  // Runs of this queue at a time in this process; 0 = unlimited (up to what the process holds).
-  int worker_concurrency = 0;
-  // Runs of this queue at a time in all processes; 0 = unlimited.
-  int concurrency = 0;
-  // At most rate_limit starts in rate_period; 0 = unlimited.
-  int rate_limit = 0;
-  Milliseconds rate_period{0};
+  // Runs at a time in one process; unlimited is up to what the process holds.
+  std::optional<int> worker_concurrency = {};
+  // Runs at a time in all processes.
+  std::optional<int> concurrency = {};
+  RateLimit rate = {};
+  // Starts are shared among the partition keys that wait, by weights.
+  std::optional<bool> fair_by_partition = {};
+  // Shares of partition keys; others have 1. With fair_by_partition. Not empty replaces all of them.
+  std::map<std::string, double> weights = {};
+  // The same limits for each partition key. With any of these or fair_by_partition the queue is partitioned: each workflow on it needs a key.
+  std::optional<int> partition_worker_concurrency = {};
+  std::optional<int> partition_concurrency = {};
+  RateLimit partition_rate = {};
+  // How often official SDKs look for work on it. Defaults to 1 s.
+  Milliseconds polling_interval{0};
+  // Not for altering.
+  QueueConflict on_conflict = QueueConflict::always_update;
 };
 
 }  // namespace dbos

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "dbos/options.hpp"
+
 namespace dbos {
 
 // Persisted as text in workflow_status.status; the enumerators are not persisted.
@@ -55,6 +57,18 @@ struct StepInfo {
   std::int64_t completed_at = 0;
   std::optional<std::string> output = {};
   std::optional<std::string> error = {};
+};
+
+struct QueueInfo {
+  std::string name;
+  // Owner; empty = any application's.
+  std::string application;
+  // Limits that are not there are not given.
+  QueueOptions options;
+  bool partitioned = false;
+  bool paused = false;
+  std::int64_t created_at = 0;
+  std::int64_t updated_at = 0;
 };
 
 }  // namespace dbos

@@ -18,6 +18,9 @@ class RuntimeImpl;
 // Starts directly (queue empty) or enqueues; wait: return when durable. Throws UsageError inside a workflow or a step body.
 std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
                                             const std::string& queue, StartOptions options, std::string inputs, bool wait);
+// As Client::debounce(). Throws UsageError inside a workflow: there it belongs into a step.
+std::shared_ptr<HandleState> debounce_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
+                                               const std::string& key, DebounceOptions options, std::string inputs);
 }  // namespace detail
 
 template <class F>
@@ -47,6 +50,11 @@ class Workflow<R(A...)> {
   }
   Handle<R> post_to(const std::string& queue, StartOptions options, const A&... arguments) const {
     return go(queue, std::move(options), false, arguments...);
+  }
+
+  // As Client::debounce(); in a workflow's code only inside a step.
+  Handle<R> debounce(const std::string& key, DebounceOptions options, const A&... arguments) const {
+    return Handle<R>(detail::debounce_workflow(runtime_, name_, class_name_, key, std::move(options), detail::encode_arguments(arguments...)));
   }
 
   Signature<R(A...)> signature() const { return {name_, class_name_}; }

@@ -2,6 +2,7 @@
 #include "dbos/client.hpp"
 
 #include "api/client_impl.hpp"
+#include "api/queue_options.hpp"
 #include "codec/object_text.hpp"
 #include "engine/ids.hpp"
 #include "engine/outcome.hpp"
@@ -71,6 +72,33 @@ std::string filter_text(const ListFilter& filter, const std::string& application
 }
 
 }  // namespace
+
+std::shared_ptr<HandleState> detail::debounce(const std::shared_ptr<Client::Impl>& client, const std::string& name, const std::string& class_name,
+                                              const std::string& key, const DebounceOptions& options, std::string inputs, std::size_t max_payload) {
+  check_label("debounce key", key, kNameBytes);
+  if (options.delay.count() <= 0) throw UsageError("delay of a debounce is " + std::to_string(options.delay.count()) + " ms; it has to be positive");
+  if (options.deadline.count() < 0) throw UsageError("deadline of a debounce is " + std::to_string(options.deadline.count()) + " ms");
+  auto start = options.start;
+  if (!start.deduplication_id.empty() || !start.partition.empty() || start.priority != 0 || start.delay.count() != 0 || start.return_existing)
+    throw UsageError("a debounce of workflow " + name + " with deduplication_id, return_existing, partition, priority or delay", {}, {},
+                     "leave them out: the key is the deduplication id, the delay is the debounce's own");
+  if (start.application.empty()) start.application = client->options.application;
+  auto queue = options.queue.empty() ? std::string(kInternalQueue) : options.queue;
+  auto run = start_request(name, class_name, queue, start, std::move(inputs), max_payload);
+  try {
+    auto id = client->store.debounce({.name = run.name,
+                                      .key = key,
+                                      .delay = options.delay,
+                                      .deadline = options.deadline,
+                                      .inputs = std::move(run.inputs),
+                                      .options_json = std::move(run.options),
+                                      .id = run.id.empty() ? uuid_v7() : run.id});
+    return std::make_shared<ClientHandle>(client, id);
+  } catch (const Error& e) {
+    if (e.sqlstate() != "WF012") throw;
+    throw Deduplicated(e.what(), "WF012");
+  }
+}
 
 Client::Client(ClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Client::~Client() = default;
@@ -144,7 +172,34 @@ std::optional<std::string> Client::get_event_text(const std::string& id, const s
   return impl_->store.get_event(id, key, timeout);
 }
 
-void Client::register_queue(const std::string& name, const QueueOptions& options) { impl_->store.register_queue(name, options); }
+std::shared_ptr<HandleState> Client::debounce_text(std::string_view name, std::string_view class_name, const std::string& key,
+                                                   DebounceOptions options, std::string inputs) {
+  return detail::debounce(impl_, std::string(name), std::string(class_name), key, options, std::move(inputs), kMaxPayload);
+}
+
+void Client::register_queue(const std::string& name, const QueueOptions& options) {
+  check_queue(name, options);
+  if (options.on_conflict == QueueConflict::update_if_latest_version)
+    throw UsageError("queue " + name + ": a Client has no version to compare", "WF001", {}, "register it by Runtime::queue()");
+  impl_->store.register_queue(name, options);
+}
+void Client::alter_queue(const std::string& name, const QueueOptions& options) {
+  check_queue(name, options, true);
+  impl_->store.alter_queue(name, options);
+}
+void Client::pause_queue(const std::string& name) {
+  check_queue(name, {});
+  impl_->store.pause_queue(name);
+}
+void Client::resume_queue(const std::string& name) {
+  check_queue(name, {});
+  impl_->store.resume_queue(name);
+}
+void Client::drop_queue(const std::string& name, bool force) {
+  check_queue(name, {});
+  impl_->store.drop_queue(name, force);
+}
+std::vector<QueueInfo> Client::queues() { return impl_->store.queues(); }
 
 void Client::check() { impl_->store.check_version(); }
 

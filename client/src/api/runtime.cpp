@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "api/client_impl.hpp"
+#include "api/queue_options.hpp"
 #include "engine/engine.hpp"
 #include "engine/ids.hpp"
 #include "engine/outcome.hpp"
@@ -25,6 +26,7 @@ class RuntimeImpl {
   std::vector<std::pair<std::string, LimitOptions>> limits;
   Identity identity;
   std::shared_ptr<Engine> engine;
+  std::shared_ptr<Client::Impl> client;
 };
 
 std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
@@ -38,6 +40,13 @@ std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& 
   auto handle = std::make_shared<EngineHandle>(engine, run->id, run, may_change);
   if (wait) handle->wait_durable();
   return handle;
+}
+
+std::shared_ptr<HandleState> debounce_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
+                                               const std::string& key, DebounceOptions options, std::string inputs) {
+  if (current_run())
+    throw UsageError("workflow " + name + " debounced inside a workflow", {}, {}, "do it in a step, which is not repeated once recorded");
+  return debounce(runtime->client, name, class_name, key, options, std::move(inputs), runtime->options.max_payload);
 }
 
 }  // namespace detail
@@ -72,17 +81,6 @@ void check_options(const RuntimeOptions& options) {
     throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
 }
 
-void check_queue(const std::string& name, const QueueOptions& options) {
-  check_label("queue name", name, kNameBytes);
-  if (name.starts_with("_dbos_")) throw UsageError("queue name " + name + " begins with _dbos_, which is reserved");
-  if (options.worker_concurrency < 0 || options.concurrency < 0 || options.rate_limit < 0 || options.rate_period.count() < 0)
-    throw UsageError("queue " + name + ": limits must not be negative");
-  if (options.concurrency > 0 && options.worker_concurrency > options.concurrency)
-    throw UsageError("queue " + name + ": worker_concurrency " + std::to_string(options.worker_concurrency) + " exceeds concurrency " +
-                     std::to_string(options.concurrency));
-  if ((options.rate_limit > 0) != (options.rate_period.count() > 0)) throw UsageError("queue " + name + ": rate_limit and rate_period go together");
-}
-
 // What the database would refuse too; here before anything is connected.
 void check_limit(const std::string& name, const LimitOptions& options) {
   check_label("limit name", name, kNameBytes);
@@ -107,6 +105,7 @@ Runtime::Runtime(RuntimeOptions options)
               .reply_timeout = options.reply_timeout}),
       runtime_(std::make_shared<RuntimeImpl>(std::move(options))) {
   check_options(runtime_->options);
+  runtime_->client = impl_;
   auto& identity = runtime_->identity;
   identity.application = runtime_->options.application;
   identity.executor = from_environment(runtime_->options.executor_id, "DBOS__VMID");
@@ -148,10 +147,14 @@ void Runtime::launch() {
   };
   engine->serve({.name = std::string(kInternalQueue)});
   for (const auto& [name, options] : runtime.queues) {
-    impl_->store.register_queue(name, options);
-    engine->serve({.name = name, .worker_concurrency = options.worker_concurrency});
-    if (static_cast<unsigned>(options.worker_concurrency) > runtime.options.max_blocking_steps)
-      engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(options.worker_concurrency) +
+    // A version is the newest only once it is registered, which opening does; until then the row must be there, for limits to hold.
+    auto there = options;
+    if (options.on_conflict == QueueConflict::update_if_latest_version) there.on_conflict = QueueConflict::never_update;
+    impl_->store.register_queue(name, there);
+    int workers = options.worker_concurrency.value_or(0);
+    engine->serve({.name = name, .worker_concurrency = workers});
+    if (static_cast<unsigned>(workers) > runtime.options.max_blocking_steps)
+      engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(workers) +
                                          " exceeds max_blocking_steps: bodies that block will wait for each other");
   }
   for (const auto& [name, options] : runtime.limits) impl_->store.register_limit(name, options);
@@ -159,6 +162,8 @@ void Runtime::launch() {
   identity.incarnation = uuid_v4();
   engine->open(identity, false);
   runtime.engine = std::move(engine);
+  for (const auto& [name, options] : runtime.queues)
+    if (options.on_conflict == QueueConflict::update_if_latest_version) impl_->store.register_queue(name, options, identity.version);
 }
 
 void Runtime::shutdown() { shutdown(runtime_->options.drain_timeout); }

@@ -14,6 +14,16 @@
 
 namespace dbos::detail {
 
+struct DebounceRequest {
+  std::string name;
+  std::string key;
+  Milliseconds delay{0};
+  Milliseconds deadline{0};  // 0 = none
+  std::string inputs;
+  std::string options_json;  // queue included
+  std::string id;
+};
+
 class ClientStore {
  public:
   explicit ClientStore(const ClientOptions& options);
@@ -34,7 +44,15 @@ class ClientStore {
   void send(const std::string& destination, const std::string& topic, const std::string& message_json, const std::string& key);
   // Event value (portable JSON text), nullopt when it was not set within timeout.
   std::optional<std::string> get_event(const std::string& id, const std::string& key, Milliseconds timeout);
-  void register_queue(const std::string& name, const QueueOptions& options);
+  // Returns the id of the run.
+  std::string debounce(const DebounceRequest& request);
+  // version: that of the application which registers, where on_conflict asks for it.
+  void register_queue(const std::string& name, const QueueOptions& options, const std::string& version = {});
+  void alter_queue(const std::string& name, const QueueOptions& options);
+  void pause_queue(const std::string& name);
+  void resume_queue(const std::string& name);
+  void drop_queue(const std::string& name, bool force);
+  std::vector<QueueInfo> queues();
   void register_limit(const std::string& name, const LimitOptions& options);
   // Extension and schema versions: throws when missing, older or newer than this client can use.
   void check_version();

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <thread>
 
@@ -13,6 +12,7 @@
 #include "store/client_store.hpp"
 #include "store/pg_hub.hpp"
 #include "store/pg_pool.hpp"
+#include "store/pg_queues.hpp"
 #include "store/pg_rows.hpp"
 #include "store/pg_session.hpp"
 #include "store/pg_trip.hpp"
@@ -43,10 +43,10 @@ constexpr const char* kCancel = "SELECT dbos_sys.cancel($1, $2)";
 constexpr const char* kResume = "SELECT dbos_sys.resume($1, $2)";
 constexpr const char* kSend = "SELECT 1 FROM dbos_sys.send($1, $2::pg_catalog.json, $3, $4)";
 constexpr const char* kEvent = "SELECT e.value FROM dbos_sys.get_event($1, $2) AS e";
-constexpr const char* kRegisterQueue = "SELECT 1 FROM dbos_sys.register_queue($1, $2)";
 constexpr const char* kRegisterLimit =
     "SELECT 1 FROM dbos_sys.register_limit($1, $2::pg_catalog.text::pg_catalog.float8, $3::pg_catalog.text::pg_catalog.interval, $4, "
     "$5::pg_catalog.text::pg_catalog.int4, $6)";
+constexpr const char* kDebounce = "SELECT dbos_sys.debounce_inputs($1, $2, $3, $4, $5, $6, $7)";
 constexpr const char* kInstall = "SELECT dbos_sys.install()::pg_catalog.text";
 
 WorkflowInfo read_info(const pg::Result& rows, int row) {
@@ -241,19 +241,14 @@ std::optional<std::string> ClientStore::get_event(const std::string& id, const s
   return impl_->hub.wait_event(id, key, deadline);
 }
 
-void ClientStore::register_queue(const std::string& name, const QueueOptions& options) {
-  ObjectText settings;
-  // 0 = no limit = absent.
-  if (options.worker_concurrency != 0) settings.number("worker_concurrency", options.worker_concurrency);
-  if (options.concurrency != 0) settings.number("concurrency", options.concurrency);
-  if (options.rate_limit != 0) settings.number("rate_limit_max", options.rate_limit);
-  auto period = options.rate_period.count();
-  if (period != 0)
-    settings.json("rate_limit_period_sec",
-                  (period < 0 ? "-" : "") + std::to_string(std::abs(period) / 1000) + "." + std::to_string(1000 + std::abs(period) % 1000).substr(1));
-  if (!impl_->options.application.empty()) settings.text("application_name", impl_->options.application);
-  // A second registration of the same settings changes nothing.
-  impl_->pool.run(Repeat::read, kRegisterQueue, pg::Params().text(name).jsonb(settings.str_or_empty_object()), "register_queue");
+std::string ClientStore::debounce(const DebounceRequest& request) {
+  pg::Params params;
+  params.text(request.name).text(request.key).int8(request.delay.count()).text(request.inputs);
+  if (request.deadline.count() != 0) params.int8(request.deadline.count());
+  else params.null(pg::kInt8);
+  params.jsonb(request.options_json).text(request.id);
+  // Not repeated after a lost reply: a run that has started meanwhile would be followed by another.
+  return impl_->pool.run(Repeat::write, kDebounce, params, "debounce", request.id).text(0, 0);
 }
 
 void ClientStore::register_limit(const std::string& name, const LimitOptions& options) {
@@ -267,6 +262,17 @@ void ClientStore::register_limit(const std::string& name, const LimitOptions& op
   params.text(name).text_or_null(rate).text(per).int4(options.burst).text_or_null(concurrency).jsonb(shares);
   impl_->pool.run(Repeat::read, kRegisterLimit, params, "register_limit");
 }
+
+void ClientStore::register_queue(const std::string& name, const QueueOptions& options, const std::string& version) {
+  detail::register_queue(impl_->pool, name, options, impl_->options.application, version);
+}
+void ClientStore::alter_queue(const std::string& name, const QueueOptions& options) {
+  detail::alter_queue(impl_->pool, name, options, impl_->options.application);
+}
+void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(impl_->pool, name); }
+void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name); }
+void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force); }
+std::vector<QueueInfo> ClientStore::queues() { return list_queues(impl_->pool); }
 
 void ClientStore::check_version() {
   auto connection = impl_->pool.acquire();
