@@ -93,6 +93,16 @@ SELECT executor_id, state FROM dbos_sys.executors() ORDER BY 1;
 UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
 SELECT pg_temp.at(206), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+-- Also when nobody had ticked before it: who registers, sends heartbeats or watches notes the server.
+BEGIN;
+TRUNCATE dbos_ops.ticker;
+SELECT state FROM dbos_sys.heartbeat('early', '15 s', 'shop');
+SELECT last_tick, server_start = dbos_sys.server_start() AS here FROM dbos_ops.ticker;
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'e9', 'i1', 'v1');
+SELECT dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK;
 -- So do statistics that began anew: a server that restarts in place after a crash keeps its start time.
 SELECT pg_stat_reset_shared('archiver');
 SELECT pg_temp.at(207), dbos_sys.recover_tick();

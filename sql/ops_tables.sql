@@ -13,6 +13,7 @@ WHERE n.nspname = 'dbos' ORDER BY 1;
 -- An executor is (application, id), once; a server has one ticker.
 INSERT INTO dbos_ops.executors (application_name, executor_id, incarnation, lease_ms, started_at, last_seen) VALUES ('shop', 'e1', 'i2', 1000, 1, 1);
 INSERT INTO dbos_ops.executors (application_name, executor_id, incarnation, lease_ms, started_at, last_seen) VALUES ('other', 'e1', 'i2', 1000, 1, 1);
+DELETE FROM dbos_ops.ticker;
 INSERT INTO dbos_ops.ticker (last_tick) VALUES (1);
 INSERT INTO dbos_ops.ticker (last_tick) VALUES (2);
 INSERT INTO dbos_ops.ticker (one) VALUES (false);

@@ -49,15 +49,13 @@ $$;
 COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows whose deadline has passed; returns how many.';
 
 -- Notes the tick. After a server start, a promotion (another server) or a gap every lease looks expired, so nobody seen before `hold_from`
--- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then. A server that
--- restarts in place after the crash of a backend keeps its start time, but begins its statistics anew: then all sessions are gone at once, and
--- only this tells. Whoever resets the archiver's statistics gets a hold-off too many; none is missed by it, for the later of both times counts.
+-- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then.
 CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_start timestamptz := GREATEST(pg_postmaster_start_time(), (SELECT a.stats_reset FROM pg_stat_archiver AS a));
+  v_start timestamptz := dbos_sys.server_start();
   v_gap bigint := GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
 BEGIN
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, hold_from, hold_until, server_start) VALUES (true, p_now, 0, 0, v_start)

@@ -67,6 +67,32 @@ BEGIN
 END;
 $$;
 
+-- When this server began to know sessions. One that restarts in place after the crash of a backend keeps its start time, but begins its
+-- statistics anew: then all sessions are gone at once, and only this tells. Whoever resets the archiver's statistics makes it look later than
+-- it was; it never looks earlier, for the later of both times counts.
+CREATE OR REPLACE FUNCTION dbos_sys.server_start()
+RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN GREATEST(pg_postmaster_start_time(), (SELECT a.stats_reset FROM pg_stat_archiver AS a));
+END;
+$$;
+
+-- Whoever notes an executor notes the server too: the first tick of all may come after a restart, and has to see that.
+CREATE OR REPLACE FUNCTION dbos_sys.note_server()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM dbos_ops.ticker) THEN
+    INSERT INTO dbos_ops.ticker (one, hold_from, hold_until, server_start) VALUES (true, 0, 0, dbos_sys.server_start()) ON CONFLICT DO NOTHING;
+  END IF;
+END;
+$$;
+
 -- The application's version as an SDK registers it at launch. A version name belongs to one application.
 CREATE OR REPLACE FUNCTION dbos_sys.register_version(p_application text, p_version text, p_now bigint)
 RETURNS void
@@ -126,6 +152,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock(dbos_sys.executor_key(p_application, p_executor));
   PERFORM dbos_sys.check_twin(p_application, p_executor, p_incarnation, v_now);
   PERFORM dbos_sys.register_version(p_application, p_version, v_now);
+  PERFORM dbos_sys.note_server();
   SELECT e.incarnation INTO v_before FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
   IF v_before IS DISTINCT FROM p_incarnation THEN
     PERFORM dbos_sys.requeue_executor(p_application, p_executor, NULL, false);
@@ -187,6 +214,7 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.check_heartbeat(p_executor, v_lease, p_application, p_incarnation, p_version);
   IF p_incarnation IS NULL THEN
+    PERFORM dbos_sys.note_server();
     INSERT INTO dbos_ops.executors AS e (application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions)
     VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, false)
     ON CONFLICT (application_name, executor_id) DO UPDATE

@@ -202,6 +202,7 @@ BEGIN
     version_grace_ms = EXCLUDED.version_grace_ms, scanned_at = NULL, versions_at = NULL,
     since = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.since ELSE EXCLUDED.since END,
     seen_at = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.seen_at END;
+  PERFORM dbos_sys.note_server();
   PERFORM dbos_sys.note_sessions(v_application, v_now);
   IF NOT dbos_sys.is_maintained(v_now) THEN
     RAISE WARNING 'nobody maintains this database, so nothing is recovered by itself'
