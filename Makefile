@@ -39,11 +39,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---- for people
-.PHONY: demo server psql stop
+.PHONY: demo adopt-demo server psql stop
 demo: ## set up everything and run the main job on real files (DIR=/usr/share/doc)
 	@scripts/bootstrap
 	@$(MAKE) --no-print-directory extension client TARGETS='dbos-sys examples_ingest'
 	@scripts/demo $(call quote,$(DIR))
+
+adopt-demo: ## kill processes of an official SDK's application, without and with the extension (SDK=python)
+	@examples/adopt/run $(SDK)
 
 server: extension ## start the private server, print its URIs
 	@scripts/server
