@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(1, os.path.join(ROOT, "test", "worker"))
 
-from harness import Cluster, until  # noqa: E402
+from harness import Cluster, equal, until  # noqa: E402
 
 ROLE = "app"
 Effect = collections.namedtuple("Effect", "executor phase order step place")
@@ -22,9 +22,13 @@ Effect = collections.namedtuple("Effect", "executor phase order step place")
 class Server(Cluster):
     """`backoff` in ms: how long executors may take to come back after a restart of the server, or when an operator ended their sessions."""
 
-    def __init__(self, name, databases, backoff):
+    def __init__(self, name, databases, backoff, standby_of=None):
+        self.databases, self.backoff = databases, backoff
         settings = (f"dbos_sys.reconnect_backoff={backoff}", "dbos_sys.tick_interval=250", "max_connections=200", "log_min_messages=warning")
-        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)])
+        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)],
+                         *(("--standby-of", standby_of.name) if standby_of else ()))
+        if standby_of:
+            return
         admin = self.session("postgres")
         admin.query(f"CREATE ROLE {ROLE} LOGIN")
         for database in databases:
@@ -34,7 +38,7 @@ class Server(Cluster):
         return f"{self.env['PGHOST']}/.s.PGSQL.{self.env['PGPORT']}"
 
     def uri(self, database, port=None, language="ts"):
-        if language == "py":
+        if language == "py" and not port:
             # SQLAlchemy knows sockets by this form only.
             return f"postgresql://{ROLE}@/{database}?host={self.env['PGHOST']}&port={self.env['PGPORT']}"
         place = f"127.0.0.1:{port}" if port else f"{self.env['PGHOST'].replace('/', '%2F')}:{self.env['PGPORT']}"
@@ -42,6 +46,29 @@ class Server(Cluster):
 
     def crash(self):
         self._run("crash", self.name)
+
+    def crash_in_place(self, session_name, meanwhile=lambda: None):
+        """SIGKILL for one backend of that name: the postmaster ends all others and begins anew, under its old start time."""
+        admin = self.session("postgres")
+        victim = until("a session", lambda: admin.query(f"SELECT pid FROM pg_stat_activity WHERE application_name = '{session_name}'"), 30)
+        before = admin.value("SELECT stats_reset FROM pg_stat_archiver")
+        os.kill(int(victim[0][0]), signal.SIGKILL)
+        meanwhile()
+        # Sessions that are there already when the reset is seen stay.
+        until("the server has begun anew", lambda: self.session("postgres").value("SELECT stats_reset FROM pg_stat_archiver") != before, 60)
+
+    def standby(self, name):
+        """A server that streams from this one, and has everything that this one calls committed from now on."""
+        other = Server(name, self.databases, self.backoff, standby_of=self)
+        admin = self.session("postgres")
+        until("the standby streams", lambda: admin.value("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1", 60)
+        admin.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        admin.query("SELECT pg_reload_conf()")
+        until("commits wait for it", lambda: admin.value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1", 60)
+        return other
+
+    def promote(self):
+        equal(self.session("postgres").value("SELECT pg_promote()", 90), "t", "promoted")
 
 
 class Process:
@@ -117,17 +144,22 @@ class Account:
 
 
 class Road:
-    """Forwards TCP connections to the server's socket until cut(): then all of them are reset and new ones refused, until mend()."""
+    """Forwards TCP connections to the server's socket until cut(): then all of them are reset and new ones refused, until mend(). From hold() to
+    mend() nothing is handed on, and nobody is told."""
 
     def __init__(self, path):
-        self.path, self.open, self.pairs = path, True, []
+        self.path, self.open, self.pairs, self.flowing = path, True, [], threading.Event()
+        self.flowing.set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         while True:
-            client, _ = self.listener.accept()
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
             if not self.open:
                 self._reset(client)
                 continue
@@ -152,6 +184,7 @@ class Road:
     def _pump(self, source, target):
         try:
             while data := source.recv(65536):
+                self.flowing.wait()
                 target.sendall(data)
         except OSError:
             pass
@@ -165,8 +198,16 @@ class Road:
                 self._reset(one)
         self.pairs = []
 
+    def hold(self):
+        self.flowing.clear()
+
     def mend(self):
         self.open = True
+        self.flowing.set()
+
+    def close(self):
+        self.mend()
+        self.listener.close()
 
 
 def row(session, sql):

@@ -2,120 +2,36 @@
 """Applications on official SDKs under watch(): who is dead is noticed, who lives keeps its work. Called by run, which installs the SDKs."""
 import argparse
 import os
-import random
 import signal
+import subprocess
 import time
 
-from applications import ROLE, Account, Process, Road, Server, effects, now, pending, row, unfinished
-from harness import SqlError, Tap, equal, raises, until
+from applications import ROLE, ROOT, Account, Process, Road, Server, pending, row
+from harness import Tap, equal, raises, until
+from scene import Scene, finished, judged
+from siege import besiege
 
-BACKOFF = 12.0
+# SDKs double their pauses, with a jitter of a half: they may stay away three times as long as the server did.
+BACKOFF = 40.0
 LONG = "n" * 60
 
 
-def finished(session, timeout=60):
-    until("all workflows are finished", lambda: unfinished(session) == 0, timeout)
-
-
-# SDK 5.3.0 takes this for an error of the workflow when its sessions are terminated under a write, watched or not.
-BROKEN_PIPE = "o.error LIKE '%EPIPE%'"
-
-
-def judged(session, folder, killed=(), orders=None, broken_pipes=False):
-    """Nothing is lost, nothing recorded twice, no body ran while another process was at it."""
-    account = Account(os.path.join(folder, "effects.log"), killed)
-    equal(account.together, [], "bodies that ran in two living processes at once")
-    equal(session.query("SELECT s.workflow_uuid, s.status, s.executor_id, s.recovery_attempts, left(o.error, 300) FROM dbos.workflow_status AS s "
-                        "LEFT JOIN dbos.workflow_output AS o USING (workflow_uuid) WHERE s.status <> 'SUCCESS' AND NOT " + (BROKEN_PIPE if broken_pipes else "false")), [], "unsuccessful workflows")
-    known = {r[0] for r in session.query("SELECT workflow_uuid FROM dbos.workflow_status")}
-    account.lost = account.started - known
-    equal(account.lost, set(), "acknowledged and lost")
-    if orders is not None:
-        equal(len(known), orders, "workflows")
-    account.twice = session.query("SELECT s.workflow_uuid FROM dbos.workflow_status AS s WHERE s.status = 'SUCCESS' AND (SELECT count(*) FROM dbos.operation_outputs AS o "
-                                  "WHERE o.workflow_uuid = s.workflow_uuid AND o.function_name IN ('reserve', 'charge', 'pack', 'ship')) <> 4")
-    equal(account.twice, [], "workflows without exactly one record of each step")
-    return account
-
-
-class Scene:
-    """A database that the application made itself, and its processes."""
-
-    def __init__(self, server, folder, database, language="ts", adopted=True, **how):
-        self.server, self.database, self.language = server, database, language
-        self.folder = os.path.join(folder, database)
-        os.makedirs(self.folder)
-        self.processes, self.how = [], how
-        self.admin = None
-        if adopted:
-            Process(server.uri(database, language=language), self.folder, "first", language=language).ready().stop()
-            self.adopt()
-
-    def start(self, name, *, port=None, ready=True, **how):
-        process = Process(self.server.uri(self.database, port, self.language), self.folder, name, **({"language": self.language} | self.how | how))
-        self.processes.append(process)
-        return process.ready() if ready else process
-
-    def adopt(self):
-        self.admin = self.server.session(self.database)
-        self.admin.query("CREATE EXTENSION dbos_sys")
-        self.admin.query("SET client_min_messages = error; SELECT dbos_sys.install()")
-
-    def watch(self, more=""):
-        name = "" if self.language == "ts" else ", session_name => 'orders_{executor}_{version}'"
-        return self.admin.query(f"SELECT executor_id, state FROM dbos_sys.watch('orders', grace => '1 s'{name}{more})")
-
-    def busy(self, process, count=3):
-        until(f"{process.name} is busy", lambda: pending(self.admin, process.name) >= count, 30)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        for process in self.processes:
-            process.stop()
-
-
-def example(server, folder, language):
-    """What examples/adopt shows."""
-    with Scene(server, folder, f"example_{language}", language, adopted=False, step_ms=300) as scene:
-        one = scene.start("one", orders=10)
-        two = scene.start("two")
-        scene.admin = server.session(scene.database)
-        scene.busy(one)
-        one.kill()
-        stranded = pending(scene.admin, "one")
-        assert stranded >= 3, stranded
-        # Nothing happens for as long as one looks: ten times what the watch needs below.
-        time.sleep(5)
-        equal(pending(scene.admin, "one"), stranded, "workflows that strand without the extension")
-        scene.adopt()
-        scene.watch()
-        # It died before anybody watched: the operator says so.
-        equal(int(scene.admin.value("SELECT dbos_sys.recover(ARRAY['one'])")), stranded, "recovered by hand")
-        finished(scene.admin)
-        three = scene.start("three", orders=10)
-        scene.busy(three)
-        until("the watch has seen both", lambda: scene.admin.value(
-            "SELECT count(DISTINCT session_name) FROM dbos_ops.watched_sessions WHERE gone_since IS NULL") == "2")
-        three.kill()
-        before = now()
-        until("another has its work", lambda: pending(scene.admin, "three") == 0, 10)
-        taken = now() - before
-        finished(scene.admin)
-        judged(scene.admin, scene.folder, {"one", "three"})
-        print(f"# {language}: with others {taken:.1f} s after SIGKILL")
-        two.stop()
+def example(language):
+    """examples/adopt runs as it says; its own checks decide."""
+    done = subprocess.run([os.path.join(ROOT, "examples", "adopt", "run"), language], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=400)
+    for line in done.stdout.splitlines():
+        print(f"# {line}", flush=True)
+    equal(done.returncode, 0, "exit status")
 
 
 def example_ts(server, folder):
-    """a TypeScript process is killed: without the extension its workflows strand, with the watch another process finishes them"""
-    example(server, folder, "ts")
+    """examples/adopt, TypeScript: without the extension a killed process's workflows strand, with it they are finished and follow a deploy"""
+    example("typescript")
 
 
 def example_py(server, folder):
-    """a Python process is killed: without the extension its workflows strand, with the watch another process finishes them"""
-    example(server, folder, "py")
+    """examples/adopt, Python: without the extension a killed process's workflows strand, with it they are finished and follow a deploy"""
+    example("python")
 
 
 def alive_keeps(scene, victim, fault, after):
@@ -202,20 +118,68 @@ def shared_id(server, folder):
 def restarted(server, folder):
     """the server crashes and restarts: the living keep their work, the dead one's is taken when everybody has had the time to come back"""
     with Scene(server, folder, "restarted") as scene:
-        one, two, _ = scene.start("one", orders=10, step_ms=1500), scene.start("two", orders=5, step_ms=700), scene.start("three")
+        one, two, _ = scene.start("one", orders=15, step_ms=1500), scene.start("two", orders=30, step_ms=700), scene.start("three")
         scene.watch()
         scene.busy(one), scene.busy(two)
         server.crash()
         two.kill()
         server.start()
         scene.admin = until("the server answers", lambda: server.session(scene.database), 30)
-        started = float(scene.admin.value("SELECT extract(epoch FROM pg_postmaster_start_time())"))
-        until("the dead one's work is taken", lambda: pending(scene.admin, "two") == 0, BACKOFF + 20)
-        held = float(scene.admin.value("SELECT extract(epoch FROM now())")) - started
-        assert held >= BACKOFF - 0.5, f"taken {held:.1f} s after the start"
-        finished(scene.admin)
-        equal(scene.admin.query("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'one-%' AND recovery_attempts > 1"), [["0"]], "of the living, taken")
-        judged(scene.admin, scene.folder, {"two"})
+        lives_on(scene, scene.admin.value("SELECT extract(epoch FROM pg_postmaster_start_time())"))
+
+
+def crashed_in_place(server, folder):
+    """one backend is killed and the server restarts in place: the living keep their work, the dead one's is taken after the back-off"""
+    with Scene(server, folder, "crashed_in_place") as scene:
+        one, two, _ = scene.start("one", orders=15, step_ms=1500), scene.start("two", orders=30, step_ms=700), scene.start("three")
+        scene.watch()
+        scene.busy(one), scene.busy(two)
+        server.crash_in_place("dbos_transact_one_v1", two.kill)
+        scene.admin = server.session(scene.database)
+        lives_on(scene, scene.admin.value("SELECT extract(epoch FROM stats_reset) FROM pg_stat_archiver"))
+
+
+def failed_over(server, folder):
+    """a standby is promoted under TypeScript and Python applications: the living keep their work, the dead one's is taken after the back-off"""
+    languages = ["ts"] + ["py"] * ("PY_PYTHON" in os.environ)
+    servers = [Server("first", [f"failed_over_{language}" for language in languages], server.backoff)]
+    road, scenes = Road(servers[0].socket_path()), []
+    try:
+        for language in languages:
+            scenes.append(Scene(servers[0], folder, f"failed_over_{language}", language))
+        servers.append(servers[0].standby("second"))
+        for scene in scenes:
+            for name, how in (("one", {"orders": 15, "step_ms": 1500}), ("two", {"orders": 30, "step_ms": 900}), ("three", {})):
+                scene.start(name, port=road.port, **how)
+            scene.watch()
+        for scene in scenes:
+            scene.busy(scene.processes[0]), scene.busy(scene.processes[1])
+        servers[0].crash()
+        for scene in scenes:
+            scene.processes[1].kill()
+        servers[1].promote()
+        road.path = servers[1].socket_path()
+        for scene in scenes:
+            scene.admin = servers[1].session(scene.database)
+        promoted = scenes[0].admin.value("SELECT extract(epoch FROM now())")
+        for scene in scenes:
+            lives_on(scene, promoted)
+    finally:
+        for scene in scenes:
+            scene.__exit__()
+        for one in servers:
+            one.destroy()
+
+
+def lives_on(scene, since):
+    """After the server's return at `since`: `two` is dead, and everybody else is not."""
+    until("the dead one's work is taken", lambda: pending(scene.admin, "two") == 0, BACKOFF + 60)
+    held = float(scene.admin.value("SELECT extract(epoch FROM now())")) - float(since)
+    assert held >= BACKOFF - 0.5, f"taken {held:.1f} s after the server's return"
+    finished(scene.admin, 120)
+    equal(scene.admin.query("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'one-%' AND recovery_attempts > 1"), [["0"]], "of the living, taken")
+    assert int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'two-%' AND recovery_attempts > 1")) > 0, "of the dead, taken"
+    judged(scene.admin, scene.folder, {"two"})
 
 
 def cut_off(server, folder):
@@ -264,94 +228,6 @@ def heartbeats(server, folder):
         judged(scene.admin, scene.folder, {"one"})
 
 
-class Siege:
-    """Faults at random on a fleet that always has work; counts what became of it."""
-
-    FAULTS = ("SIGKILL", "SIGKILL of two at once", "SIGTERM", "SIGSTOP 3 s", "sessions terminated")
-
-    def __init__(self, scene, generator):
-        self.scene, self.random, self.killed, self.number = scene, generator, set(), 0
-        self.tried = {fault: 0 for fault in self.FAULTS}
-        self.owned = {fault: 0 for fault in self.FAULTS}
-        self.fleet = [self.fresh() for _ in range(3)]
-
-    def fresh(self):
-        self.number += 1
-        return self.scene.start(f"e{self.number}", orders=100000, at_once=4, step_ms=120, ready=False)
-
-    def victim(self):
-        victim = self.random.choice(self.fleet)
-        until(f"{victim.name} is busy", lambda: pending(self.scene.admin, victim.name) >= 2, 60)
-        time.sleep(self.random.random() * 0.5)
-        return victim
-
-    def replace(self, victim):
-        self.fleet[self.fleet.index(victim)] = self.fresh()
-
-    def strike(self, fault):
-        victims = [self.victim()]
-        if fault == "SIGKILL of two at once":
-            victims += [one for one in self.fleet if one is not victims[0]][:1]
-        self.tried[fault] += len(victims)
-        self.owned[fault] += sum(pending(self.scene.admin, one.name) for one in victims)
-        if fault.startswith("SIGKILL"):
-            for one in victims:
-                one.signal(signal.SIGKILL)
-                self.killed.add(one.name)
-        elif fault == "SIGTERM":
-            victims[0].stop()
-            self.killed.add(victims[0].name)
-        elif fault == "SIGSTOP 3 s":
-            victims[0].signal(signal.SIGSTOP)
-            time.sleep(3)
-            victims[0].signal(signal.SIGCONT)
-            return
-        else:
-            self.scene.admin.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbos_transact_{victims[0].name}_v1'")
-            return
-        for one in victims:
-            one.process.wait()
-            self.replace(one)
-
-    def end(self):
-        """The fleet goes without its work, and two fresh processes finish all of it."""
-        for one in self.fleet:
-            one.kill()
-            self.killed.add(one.name)
-        heirs = [self.scene.start(f"heir{i}", step_ms=20) for i in (1, 2)]
-        finished(self.scene.admin, 120)
-        for heir in heirs:
-            heir.stop()
-
-
-def siege(server, folder, kills, seed, table):
-    """kills at random moments, among stops and terminated sessions: nothing is lost, nothing recorded twice, nothing runs in two processes at once"""
-    generator = random.Random(seed)
-    with Scene(server, folder, "siege") as scene:
-        fleet = Siege(scene, generator)
-        for one in fleet.fleet:
-            one.ready()
-        scene.watch()
-        while len(fleet.killed) < kills:
-            fleet.strike(generator.choices(Siege.FAULTS, (60, 10, 10, 5, 15))[0])
-        fleet.end()
-        account = judged(scene.admin, scene.folder, fleet.killed, broken_pipes=fleet.tried["sessions terminated"] > 0)
-        broken = scene.admin.value(f"SELECT count(*) FROM dbos.workflow_output AS o WHERE {BROKEN_PIPE}")
-        workflows = int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status"))
-        recovered = int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status WHERE recovery_attempts > 1"))
-        lines = ["| fault | times | workflows it hit | lost | recorded twice | in two processes at once |", "|---|--:|--:|--:|--:|--:|"]
-        # None at all, so none of each.
-        lost, twice, together = len(account.lost), len(account.twice), len(account.together)
-        lines += [f"| {fault} | {fleet.tried[fault]} | {fleet.owned[fault]} | {lost} | {twice} | {together} |" for fault in Siege.FAULTS]
-        lines += ["", f"{workflows} workflows of 4 steps by the TypeScript SDK, {recovered} recovered; step bodies begun again after a death: {account.repeated()} "
-                  f"(those that were under way). {broken} ended in ERROR `write EPIPE`, which SDK 5.3.0 makes of a terminated session by itself. Seed {seed}."]
-        for line in lines:
-            print(f"# {line}")
-        if table:
-            with open(table, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
@@ -361,20 +237,17 @@ def main():
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     print(f"# seed {given.seed}", flush=True)
-    tests = [example_ts, other_roles, stopped, terminated, long_ids, shared_id, cut_off, upgraded, heartbeats, restarted]
+    tests = [example_ts, other_roles, stopped, terminated, long_ids, shared_id, cut_off, upgraded, heartbeats, restarted, crashed_in_place, failed_over]
     if "PY_PYTHON" in os.environ:
         tests.insert(1, example_py)
-    databases = ["example_ts", "example_py", *(test.__name__ for test in tests if not test.__name__.startswith("example")), "siege"]
+    databases = [test.__name__ for test in tests if not test.__name__.startswith(("example", "failed_over"))]
     server, tap = Server("watch", databases, int(BACKOFF * 1000)), Tap()
     try:
         for test in tests:
             if given.only in test.__name__:
                 tap.run(test, server, given.folder)
         if given.only in "siege":
-            def all_of_it(*_):
-                siege(server, given.folder, given.kills, given.seed, given.table)
-            all_of_it.__doc__ = siege.__doc__
-            tap.run(all_of_it)
+            tap.run(besiege, given.folder, server.backoff, given.kills, given.seed, given.table)
     finally:
         server.destroy()
     tap.finish()
