@@ -106,18 +106,27 @@ void run_offline(Connection& connection, const MigrationStep& step, const std::s
   }
 }
 
-void run_online(Connection& connection, const MigrationStep& step, const std::string& what) {
+// Whether an SDK, which need not mind the migration lock, has made the step meanwhile. `from` is the version before all steps: what repairs
+// the tables of that version has no number of its own.
+bool is_made(Connection& connection, const MigrationStep& step, std::int64_t from) {
+  return step.version > from && schema_version(connection) >= step.version;
+}
+
+void run_online(Connection& connection, const MigrationStep& step, std::int64_t from, const std::string& what) {
   for (const std::string& statement : step.statements) {
     auto result = run_alone(connection, statement);
-    if (!result.ok()) fail_setup(result.error(), what, kResume);
+    if (result.ok()) continue;
+    if (is_made(connection, step, from)) return;
+    fail_setup(result.error(), what, kResume);
   }
   ask(connection, record_version(step.version), {}, what);
 }
 
-void run_step(Connection& connection, const PlannedStep& planned) {
+void run_step(Connection& connection, const PlannedStep& planned, std::int64_t from) {
   std::string what = "migration " + std::to_string(planned.step.version) + " failed";
+  if (is_made(connection, planned.step, from)) return;
   ask(connection, "SET ROLE " + detail::quoted_identifier(planned.run_as), {}, what);
-  if (planned.step.online) run_online(connection, planned.step, what);
+  if (planned.step.online) run_online(connection, planned.step, from, what);
   else run_offline(connection, planned.step, what);
   ask(connection, "RESET ROLE", {}, what);
 }
@@ -139,11 +148,11 @@ MigrateReport migrate_system_database(const MigrateOptions& options, const std::
   prepare_session(connection);
   lock_migrations(connection);
   MigrateReport report;
-  auto plan = read_plan(connection, options.force);
   report.from = schema_version(connection);
+  auto plan = read_plan(connection, options.force);
   for (const PlannedStep& planned : plan) {
     try {
-      if (!options.dry_run) run_step(connection, planned);
+      if (!options.dry_run) run_step(connection, planned, report.from);
     } catch (const InDoubt& lost) {
       throw InDoubt(lost.what(), lost.sqlstate(), {}, kResume);
     }
