@@ -44,16 +44,18 @@ SET dbos_sys.quiet = on
 AS $$
 DECLARE
   v_now bigint := dbos_sys.now_ms();
+  v_room boolean;
   v_rows integer;
 BEGIN
   PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = ANY (p_ids) ORDER BY w.workflow_uuid FOR NO KEY UPDATE;
+  v_room := dbos_sys.frees_room(p_ids);
   UPDATE dbos.workflow_status AS w
   SET status = 'CANCELLED', owner_xid = NULL, queue_name = NULL, deduplication_id = NULL, started_at_epoch_ms = NULL, completed_at = v_now,
     updated_at = v_now
   WHERE w.workflow_uuid = ANY (p_ids) AND w.status NOT IN ('SUCCESS', 'ERROR', 'CANCELLED');
   GET DIAGNOSTICS v_rows = ROW_COUNT;
   IF v_rows > 0 THEN
-    PERFORM dbos_sys.wake(false, true);
+    PERFORM dbos_sys.wake(v_room, true);
   END IF;
   RETURN v_rows;
 END;

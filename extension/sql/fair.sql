@@ -5,7 +5,7 @@
 -- All of it happens under the queue's advisory lock: rows of queue_walks and queue_partitions have one writer at a time.
 -- `low` of a queue: no partition that counts stands below it. Index entries that vacuum cannot remove yet lie below, and are not walked.
 
--- Partitions that enqueue() announced, and the next ones of a scan that goes round all keys that wait in 700 ms: so those that
+-- Partitions that enqueue() announced, and the next ones of a scan that goes round all keys that wait in 800 ms: so those that
 -- other SDKs bring are found, and those that came while the walk forgot them. `more`: the round is longer than the last one was.
 CREATE OR REPLACE FUNCTION dbos_sys.find_partitions(
   p_queue text, p_now bigint, OUT low double precision, OUT virtual_time double precision, OUT more boolean)
@@ -22,7 +22,7 @@ BEGIN
   IF NOT FOUND THEN
     INSERT INTO dbos_ops.queue_walks AS w (queue_name) VALUES (p_queue) RETURNING w.* INTO v_walk;
   END IF;
-  v_budget := LEAST(GREATEST(ceil(v_walk.circle_keys * GREATEST(p_now - v_walk.scanned_at, 0) / 700.0),
+  v_budget := LEAST(GREATEST(ceil(v_walk.circle_keys * GREATEST(p_now - v_walk.scanned_at, 0) / 800.0),
     CASE WHEN v_walk.circle_seen >= v_walk.circle_keys THEN 2000 ELSE 16 END), 20000);
   v_keys := ARRAY(
     WITH RECURSIVE keys (key, number) AS (
@@ -254,7 +254,7 @@ BEGIN
       FROM unnest(v_next.keys, v_next.finishes, v_next.weights, v_got.counts) AS r(key, finish, weight, runs)
       WHERE r.runs > 0 OR p_room > cardinality(ids) OR r.finish < v_got.last_start) AS m
     WHERE m.keys IS NOT NULL;
-    IF clock_timestamp() > v_until THEN
+    IF clock_timestamp() > v_until AND p_room > cardinality(ids) THEN
       retry_ms := LEAST(retry_ms, 1);
       EXIT;
     END IF;

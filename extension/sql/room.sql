@@ -109,6 +109,21 @@ BEGIN
 END;
 $$;
 
+-- Whether the end of these runs, which the caller holds, makes room on a queue whose concurrency executors share: they are to look again.
+CREATE OR REPLACE FUNCTION dbos_sys.frees_room(p_ids text[])
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_limited text[] := ARRAY(SELECT q.name FROM dbos.queues AS q WHERE q.concurrency IS NOT NULL OR q.partition_concurrency IS NOT NULL);
+BEGIN
+  RETURN v_limited <> '{}' AND EXISTS (
+    SELECT FROM dbos.workflow_status AS w
+    WHERE w.workflow_uuid = ANY (p_ids) AND w.queue_name = ANY (v_limited) AND COALESCE(w.status, '') = 'PENDING');
+END;
+$$;
+
 -- Makes rows that the caller has locked PENDING under the token; the dead ones have used up their recoveries.
 CREATE OR REPLACE FUNCTION dbos_sys.mark_claimed(
   p_application text, p_executor text, p_version text, p_token text, p_rate boolean, p_now bigint, p_ids text[], p_dead text[])

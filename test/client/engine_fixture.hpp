@@ -46,7 +46,8 @@ class Process {
     auto store_owner = std::make_unique<MemoryStore>(database, clock);
     store = store_owner.get();
     engine = std::make_shared<Engine>(options, std::move(registry_), std::move(store_owner));
-    engine->serve({.name = "_dbos_internal_queue"});
+    if (watcher) store->watch(watcher);
+    for (const auto& queue : queues) engine->serve({.name = queue});
     engine->open({.application = "test", .executor = executor_, .incarnation = uuid_v4(), .version = "1", .lease = options.lease}, false);
   }
 
@@ -77,6 +78,8 @@ class Process {
   bool eventually(const std::function<bool()>& condition) { return store->wait_for(condition); }
 
   RuntimeOptions options;
+  std::vector<std::string> queues = {"_dbos_internal_queue"};
+  std::function<void(const Trip&)> watcher;  // sees each trip from the first on
   std::shared_ptr<MemoryDatabase> database;
   std::shared_ptr<FakeClock> clock = std::make_shared<FakeClock>();
   MemoryStore* store = nullptr;

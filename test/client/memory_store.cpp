@@ -470,6 +470,12 @@ ClaimedRun MemoryStore::claimed(const std::string& id, const MemoryRow& row) {
 void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
   for (const auto& queue : request.queues) {
     int left = queue.limit;
+    if (auto room = database_->rooms.find(queue.queue); room != database_->rooms.end()) {
+      auto running = std::count_if(database_->rows.begin(), database_->rows.end(),
+                                   [&](const auto& entry) { return entry.second.status == "PENDING" && entry.second.queue == queue.queue; });
+      left = std::min(left, room->second - static_cast<int>(running));
+    }
+    if (auto report = database_->reports.find(queue.queue); report != database_->reports.end()) reply.queues.push_back(report->second);
     for (auto& [id, row] : database_->rows) {
       if (left == 0) break;
       bool known = std::find(request.filter->names.begin(), request.filter->names.end(), row.name) != request.filter->names.end();

@@ -77,7 +77,13 @@ struct MemoryDatabase {
   std::set<std::string> keys;                        // of messages
   std::map<std::pair<std::string, std::string>, std::string> events;
   std::map<std::string, MemoryLimit> limits;
+  std::map<std::string, QueueReport> reports;  // by queue: what each claim of it finds out
+  std::map<std::string, int> rooms;            // by queue: how many of it may be PENDING
 
+  void report(QueueReport what) {
+    std::lock_guard lock(mutex);
+    reports.insert_or_assign(what.queue, what);
+  }
   MemoryRow row(const std::string& id) {
     std::lock_guard lock(mutex);
     auto found = rows.find(id);

@@ -112,6 +112,9 @@ MonotonicTime Engine::next_look() const {
   until = std::min(until, limiter_.due());
   if (companions_at_ > now()) until = std::min(until, companions_at_);
   for (const auto& shipment : again_) until = std::min(until, shipment->not_before);
+  for (const auto& [name, queue] : queues_) {
+    if (queue.retry_at != MonotonicTime{}) until = std::min(until, queue.retry_at);
+  }
   return until;
 }
 
@@ -151,6 +154,7 @@ bool Engine::send_something() {
 // What is asked for besides: all of it can wait a little when the database has just refused some.
 void Engine::take_companions(Trip& trip) {
   auto time = now();
+  expire_retries();
   bool poll_due = time >= next_poll_;
   if (poll_due) {
     next_poll_ = time + options_.poll_interval;

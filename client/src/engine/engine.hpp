@@ -36,7 +36,13 @@ struct ServedQueue {
   std::string name;
   int worker_concurrency = 0;
   int running = 0;
-  bool due = true;  // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
+  bool due = true;           // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
+  bool waits = false;        // its concurrency is used up: the end of a run here makes it due
+  MonotonicTime retry_at{};  // due then; none when zero
+  // A head that is dear to walk (dead or foreign entries that vacuum has to keep) is walked again only when ten times its cost has passed;
+  // until then claims begin at the last run taken.
+  std::optional<QueuePlace> place = {};
+  MonotonicTime next_head{};
 };
 
 struct StartRequest {
@@ -166,6 +172,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void take_place(Run& run);
   void leave_place(Run& run, bool for_good = false);
   bool claim_capacity(std::vector<QueueLimit>& limits);
+  void expire_retries();
+  void learn(const ClaimRequest& claim, const TripReply& reply);
   void expect_work();
 
   // waits.cpp: (mu)
@@ -211,6 +219,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   bool io_waits_ = false;
   std::size_t outcomes_due_ = 0;  // awaited workflows that are to be asked for; kAllOutcomes: each of them
   std::string outcomes_after_;    // the last that was asked for, when a trip cannot ask for all
+  std::string claimed_after_;     // the last queue that was asked for: the next claim begins behind it
   bool claiming_ = false;
   bool draining_ = false;
   bool quit_ = false;

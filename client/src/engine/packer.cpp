@@ -162,6 +162,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
     for (const auto& queue : trip.claim->queues) {
       if (got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
     }
+    learn(*trip.claim, reply);
   }
 }
 

@@ -149,6 +149,10 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (!run.limit_ticket.empty()) limiter_.release(std::exchange(run.limit_ticket, {}));
   if (run.changed) run.changed->notify_all();
   leave_place(run, true);
+  if (auto queue = queues_.find(run.queue); queue != queues_.end() && std::exchange(queue->second.waits, false)) {
+    queue->second.due = true;
+    nudge();
+  }
   if (!run.registration && enqueues_.erase(run.shared_from_this()) > 0 && enqueues_.empty()) idle_.notify_all();
   auto entry = runs_.find(run.id);
   if (entry != runs_.end() && entry->second.get() == &run) {
@@ -252,15 +256,52 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
 bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
   constexpr int kPerClaim = 500;
   auto stacks = static_cast<int>(std::min<std::size_t>(stacks_.limit() - std::min(stacks_.limit(), stacks_.in_use()), 1 << 20));
-  for (auto& [name, queue] : queues_) {
+  auto entry = queues_.upper_bound(claimed_after_);
+  for (auto left = queues_.size(); left > 0 && stacks > 0; --left, ++entry) {
+    if (entry == queues_.end()) entry = queues_.begin();
+    auto& [name, queue] = *entry;
     int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
     int limit = std::min({places, kPerClaim, stacks});
     if (!queue.due || limit <= 0) continue;
     queue.due = false;
     stacks -= limit;
-    limits.push_back({name, limit});
+    limits.push_back({name, limit, now() < queue.next_head ? queue.place : std::nullopt});
   }
+  // Where stacks are short, the others come first the next time.
+  if (!limits.empty()) claimed_after_ = limits.back().queue;
   return !limits.empty();
+}
+
+void Engine::expire_retries() {
+  auto time = now();
+  for (auto& [name, queue] : queues_) {
+    if (queue.retry_at == MonotonicTime{} || queue.retry_at > time) continue;
+    queue.retry_at = {};
+    queue.due = true;
+  }
+}
+
+// When to look again at queues, and from where.
+void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
+  constexpr std::chrono::milliseconds kDearWalk{5};
+  constexpr std::int64_t kLateCommitMs = 5000;
+  for (const auto& report : reply.queues) {
+    auto asked = std::find_if(claim.queues.begin(), claim.queues.end(), [&](const QueueLimit& limit) { return limit.queue == report.queue; });
+    auto known = queues_.find(report.queue);
+    if (asked == claim.queues.end() || known == queues_.end()) continue;
+    auto& queue = known->second;
+    queue.waits = report.waits;
+    if (report.retry_after) queue.retry_at = now() + *report.retry_after;
+    if (report.last) queue.place = report.last;
+    if (!asked->from) {
+      bool dear = report.cost > kDearWalk * std::max(1, asked->limit / 50);
+      queue.next_head = dear ? now() + report.cost * 10 : MonotonicTime{};
+      // Nothing for us stands there: what comes from now on is younger, but for transactions that commit late.
+      if (dear && !report.last) queue.place = QueuePlace{0, server_now_ms() - kLateCommitMs};
+    } else if (!queue.due && (queue.retry_at == MonotonicTime{} || queue.next_head < queue.retry_at)) {
+      queue.retry_at = queue.next_head;
+    }
+  }
 }
 
 void Engine::expect_work() {

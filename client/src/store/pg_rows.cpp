@@ -91,7 +91,14 @@ ClaimedRun read_run_row(const pg::Result& rows, int row) {
 }
 
 constexpr int kClaimNow = 17;
-constexpr int kClaimFirstRun = 18;
+enum ClaimOnlyColumn { kFirstRun = kClaimNow + 1, kWaits, kRetry, kWalk, kPriority, kCreated };
+
+QueueReport read_report(const pg::Result& rows, int row) {
+  QueueReport report{.queue = rows.text(row, 3), .waits = rows.boolean(row, kWaits), .cost = std::chrono::microseconds(rows.int8(row, kWalk))};
+  if (!rows.is_null(row, kRetry)) report.retry_after = std::chrono::milliseconds(rows.int4(row, kRetry));
+  if (!rows.is_null(row, kPriority)) report.last = QueuePlace{rows.int4(row, kPriority), rows.int8(row, kCreated)};
+  return report;
+}
 
 void read_rows(const pg::Result& rows, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
   runs.reserve(static_cast<std::size_t>(rows.rows()));
@@ -122,12 +129,16 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
   }
 }
 
-void read_claimed(const pg::Result& rows, const std::string& token, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
-  read_rows(rows, runs, now_ms);
+void read_claimed(const pg::Result& rows, const std::string& token, TripReply& reply) {
   for (int row = 0; row < rows.rows(); ++row) {
-    auto& run = runs[static_cast<std::size_t>(row)];
+    reply.server_now_ms = rows.int8(row, kClaimNow);
+    if (rows.is_null(row, 0)) {
+      reply.queues.push_back(read_report(rows, row));
+      continue;
+    }
+    auto& run = reply.claimed.emplace_back(read_run_row(rows, row));
     run.token = token;
-    run.first_run = rows.boolean(row, kClaimFirstRun);
+    run.first_run = rows.boolean(row, kFirstRun);
   }
 }
 

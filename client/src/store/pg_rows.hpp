@@ -22,9 +22,9 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
 inline constexpr const char* kClaimColumns =
     "c.id, c.name, c.class_name, c.queue_name, c.inputs, c.serialization, c.attempts, c.timeout_ms, c.deadline_ms, c.parent_id, c.partition_key, "
     "c.step_ids, c.step_names, c.step_outputs, c.step_errors, c.step_children, c.step_serializations, c.now_ms";
-inline constexpr const char* kClaimOnlyColumns = ", c.first_run";
+inline constexpr const char* kClaimOnlyColumns = ", c.first_run, c.waits, c.retry_ms, c.walk_us, c.priority, c.created_at";
 // Tokens are not in the rows: one for all (claim), or by id (load).
-void read_claimed(const pg::Result& rows, const std::string& token, std::vector<ClaimedRun>& runs, std::int64_t& now_ms);
+void read_claimed(const pg::Result& rows, const std::string& token, TripReply& reply);
 void read_loaded(const pg::Result& rows, const std::vector<RunKey>& keys, std::vector<ClaimedRun>& runs, std::int64_t& now_ms);
 
 inline constexpr const char* kOutcomeColumns = "o.id, o.status, o.output, o.error, o.serialization";

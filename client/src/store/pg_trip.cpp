@@ -17,7 +17,7 @@ const std::string kFlush =
     " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
     "$23, $24, $25) AS f";
 const std::string kClaim =
-    std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c";
+    std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS c";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
 constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, $2::pg_catalog.interval, $3, $4, $5) AS h";
@@ -115,11 +115,12 @@ void TripWriter::encode_flush(const FlushRequest& flush) {
 }
 
 void TripWriter::encode_claim(const ClaimRequest& claim) {
-  queues_.clear();
-  limits_.clear();
+  for (auto* array : {&queues_, &limits_, &priorities_, &times_}) array->clear();
   for (const auto& queue : claim.queues) {
     queues_.add_text(queue.queue);
     limits_.add_int4(queue.limit);
+    if (queue.from) priorities_.add_int4(queue.from->priority), times_.add_int8(queue.from->created_ms);
+    else priorities_.add_null(), times_.add_null();
   }
   if (filter_ == claim.filter && filter_) return;
   filter_ = claim.filter;
@@ -221,7 +222,7 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
     case Part::retire: return connection.queue(kRetire, params.text(identity.application).text(identity.executor).text(identity.incarnation));
     case Part::claim:
       params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).text(trip.claim->token);
-      params.array(queues_).array(limits_).array(names_).array(classes_).array(attempts_);
+      params.array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_);
       return connection.queue(kClaim.c_str(), params);
     case Part::limits: return queue_limits(connection, *trip.limits, identity);
   }
@@ -246,7 +247,7 @@ void read_part(Part part, const pg::Result& result, const Trip& trip, TripReply&
     case Part::outcomes: return read_outcomes(result, reply.outcomes);
     case Part::heartbeat: return read_heartbeat(result, reply);
     case Part::held: return read_held(result, reply.held);
-    case Part::claim: return read_claimed(result, trip.claim->token, reply.claimed, reply.server_now_ms);
+    case Part::claim: return read_claimed(result, trip.claim->token, reply);
     case Part::limits: return read_limits(result, reply.limits);
     default: return;
   }

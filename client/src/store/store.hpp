@@ -64,9 +64,25 @@ struct FlushRequest {
   std::vector<OpItem> ops = {};
 };
 
+// A place in the order of a queue's waiting runs: lowest priority number, then oldest.
+struct QueuePlace {
+  std::int32_t priority = 0;
+  std::int64_t created_ms = 0;
+};
+
 struct QueueLimit {
   std::string queue;
   int limit = 0;
+  std::optional<QueuePlace> from = {};  // nullopt: the head
+};
+
+// What a claim found out about a queue, besides the runs that it took.
+struct QueueReport {
+  std::string queue;
+  bool waits = false;                                         // a concurrency limit is reached: the end of a run makes room
+  std::optional<std::chrono::milliseconds> retry_after = {};  // there may be more then
+  std::chrono::microseconds cost{0};                          // of the walk through the queue's index
+  std::optional<QueuePlace> last = {};                        // of the runs taken
 };
 
 // What this process can run; sent with every claim.
@@ -210,10 +226,11 @@ struct TripReply {
   std::vector<RunKey> held = {};
   std::vector<ClaimedRun> claimed = {};
   std::vector<LimitAnswer> limits = {};
-  bool ended = false;              // heartbeat, or an error WF021: this incarnation has ended
-  bool maintained = true;          // heartbeat: a background worker ticks
-  bool claim_refused = false;      // the error came from the claim: what else was in the trip may be sent again without it
-  std::int64_t server_now_ms = 0;  // 0: not told
+  std::vector<QueueReport> queues = {};  // claim only: of queues that were looked at
+  bool ended = false;                    // heartbeat, or an error WF021: this incarnation has ended
+  bool maintained = true;                // heartbeat: a background worker ticks
+  bool claim_refused = false;            // the error came from the claim: what else was in the trip may be sent again without it
+  std::int64_t server_now_ms = 0;        // 0: not told
 };
 
 struct Notification {

@@ -1,0 +1,104 @@
+// When and from where the engine asks for queues: what claims found out about them, and whose turn it is when there is little room.
+#include "engine_fixture.hpp"
+
+namespace dbos::testing {
+
+namespace {
+
+const std::string kQueue = "_dbos_internal_queue";
+
+// The claims that were sent: their queues with the places they begin at.
+class Claims {
+ public:
+  explicit Claims(Process& process) {
+    process.watcher = [sent = sent_](const Trip& trip) {
+      std::lock_guard lock(sent->mutex);
+      if (trip.claim) sent->claims.push_back(trip.claim->queues);
+    };
+  }
+  std::vector<std::vector<QueueLimit>> all() const {
+    std::lock_guard lock(sent_->mutex);
+    return sent_->claims;
+  }
+  std::size_t count() const { return all().size(); }
+
+ private:
+  struct Sent {
+    std::mutex mutex;
+    std::vector<std::vector<QueueLimit>> claims;
+  };
+  std::shared_ptr<Sent> sent_ = std::make_shared<Sent>();
+};
+
+}  // namespace
+
+TEST_CASE("a queue whose limit frees later is asked for again then, and not before") {
+  Process p;
+  Claims claims(p);
+  p.options.poll_interval = 1h;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.database->report({.queue = kQueue, .retry_after = 300ms});
+  p.launch();
+  REQUIRE(p.eventually([&] { return claims.count() >= 1; }));
+  // Whatever is under way has been answered: a run has been through.
+  CHECK(p.result(p.start("quick", "")) == "1");
+  auto before = claims.count();
+  p.clock->advance(200ms);
+  CHECK(p.result(p.start("quick", "")) == "1");
+  CHECK(claims.count() == before);
+  p.clock->advance(150ms);
+  CHECK(p.eventually([&] { return claims.count() > before; }));
+}
+
+TEST_CASE("the end of a run asks for the queue that it made room on") {
+  Process p;
+  p.options.poll_interval = 1h;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.database->rooms[kQueue] = 1;
+  p.database->report({.queue = kQueue, .waits = true});
+  for (const char* id : {"a", "b", "c"}) p.database->enqueue(id, "quick", encode_arguments());
+  p.launch();
+  CHECK(p.eventually([&] { return p.status("a") == "SUCCESS" && p.status("b") == "SUCCESS" && p.status("c") == "SUCCESS"; }));
+}
+
+TEST_CASE("after a dear walk claims begin at the last run taken, until ten times its cost has passed") {
+  Process p;
+  Claims claims(p);
+  p.options.poll_interval = 100ms;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.database->report({.queue = kQueue, .cost = 200ms, .last = QueuePlace{3, 77}});
+  p.launch();
+  auto begins_at_place = [&] {
+    auto sent = claims.all();
+    if (sent.empty()) return false;
+    auto from = sent.back().front().from;
+    return from && from->priority == 3 && from->created_ms == 77;
+  };
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10ms);
+    return begins_at_place();
+  }));
+  CHECK(p.eventually([&] {
+    p.clock->advance(100ms);
+    return !claims.all().back().front().from;
+  }));
+}
+
+TEST_CASE("where there is little room each queue has its turn") {
+  Process p;
+  Claims claims(p);
+  p.options.max_stacks = 4;
+  p.queues = {"a", "b", "c"};
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  for (int i = 0; i < 40; ++i) p.database->enqueue("many" + std::to_string(i), "quick", encode_arguments(), "a");
+  p.database->enqueue("one", "quick", encode_arguments(), "c");
+  p.launch();
+  REQUIRE(p.eventually([&] { return p.status("one") == "SUCCESS" && p.status("many39") == "SUCCESS"; }));
+  auto sent = claims.all();
+  REQUIRE(sent.size() >= 3);
+  CHECK(sent[0].front().queue == "a");
+  CHECK(sent[1].front().queue == "b");
+  CHECK(sent[2].front().queue == "c");
+}
+
+}  // namespace dbos::testing
