@@ -59,6 +59,9 @@ SELECT * FROM pg_temp.take('narrow', 50, 't-e1');
 SELECT * FROM pg_temp.take('narrow', 50, 't-e1');
 SELECT * FROM pg_temp.take('narrow', 50, 't-e2', 'e2');
 SELECT * FROM pg_temp.hint('narrow', 50);
+-- However often it is looked at meanwhile, it loses one turn.
+DO $$ BEGIN FOR n IN 1 .. 20 LOOP PERFORM FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't-e1', '{narrow}', '{50}', '{w}', '{""}', '{100}'); END LOOP; END $$;
+SELECT p.partition_key, p.finish - w.virtual_time <= 1 AS next FROM dbos_ops.queue_partitions AS p JOIN dbos_ops.queue_walks AS w USING (queue_name) WHERE queue_name = 'narrow';
 SELECT count(*) FROM dbos.workflow_status WHERE owner_xid = 't-e1' AND queue_partition_key = 'a' AND dbos_sys.cancel(ARRAY[workflow_uuid]) = 1;
 SELECT * FROM pg_temp.take('narrow', 50, 't-e1');
 -- With a concurrency of the whole queue besides.

@@ -45,8 +45,8 @@ BEGIN
   INSERT INTO dbos_ops.queue_partitions (queue_name, partition_key, finish)
   SELECT p_queue, k.key, v_walk.virtual_time FROM (SELECT DISTINCT n.key FROM unnest(v_keys || v_new) AS n(key)) AS k
   WHERE NOT EXISTS (
-    SELECT FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_queue AND p.partition_key = k.key OFFSET 0)
-  ON CONFLICT (queue_name, partition_key) DO NOTHING;
+    SELECT FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_queue AND p.partition_key = k.key AND p.finish >= v_walk.low OFFSET 0)
+  ON CONFLICT (queue_name, partition_key) DO UPDATE SET finish = EXCLUDED.finish;
   UPDATE dbos_ops.queue_walks AS w
   SET scanned_at = p_now,
     scan_after = CASE WHEN cardinality(v_keys) < v_budget THEN '' ELSE v_keys[cardinality(v_keys)] END,
@@ -63,8 +63,8 @@ $$;
 -- The partitions whose turn is next, and up to which virtual time (`horizon`) they may start: that of the first partition left out, or, when
 -- all are there, one by which they can start `p_room` runs. `shares`: how many runs each may start by then.
 CREATE OR REPLACE FUNCTION dbos_sys.next_partitions(
-  p_queue text, p_weights jsonb, p_from double precision, p_room bigint,
-  OUT keys text[], OUT finishes double precision[], OUT weights double precision[], OUT shares bigint[], OUT horizon double precision)
+  p_queue text, p_weights jsonb, p_from double precision, p_from_key text, p_room bigint,
+  OUT keys text[], OUT finishes double precision[], OUT weights double precision[], OUT shares bigint[], OUT horizon double precision, OUT next_key text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,9 +79,12 @@ BEGIN
       row_number() OVER (ORDER BY q.finish, q.partition_key) AS place
     FROM (
       SELECT f.partition_key, f.finish FROM dbos_ops.queue_partitions AS f
-      WHERE f.queue_name = p_queue AND f.finish >= p_from ORDER BY f.finish, f.partition_key LIMIT v_batch + 1) AS q) AS p;
+      WHERE f.queue_name = p_queue AND (f.finish, f.partition_key) >= (p_from, p_from_key)
+      ORDER BY f.finish, f.partition_key LIMIT v_batch + 1) AS q) AS p;
+  next_key := '';
   IF cardinality(keys) > v_batch THEN
     horizon := finishes[v_batch + 1];
+    next_key := keys[v_batch + 1];
     keys := keys[1:v_batch];
     finishes := finishes[1:v_batch];
     weights := weights[1:v_batch];
@@ -181,7 +184,7 @@ END;
 $$;
 
 -- Moves partitions on by what they started. One that gave nothing is forgotten when nothing of it waits; else (its limits, or runs for
--- others) it loses this turn, so that the walk comes to those behind it.
+-- others) it loses this turn and no more, so that the walk comes to those behind it. None is left behind the queue's time.
 CREATE OR REPLACE FUNCTION dbos_sys.move_partitions(
   p_queue text, p_virtual_time double precision, p_keys text[], p_weights double precision[], p_counts bigint[])
 RETURNS void
@@ -198,7 +201,8 @@ BEGIN
     DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_queue AND p.partition_key = ANY (v_empty);
   END IF;
   UPDATE dbos_ops.queue_partitions AS p
-  SET finish = GREATEST(p.finish + GREATEST(r.runs, 1) / r.weight, p_virtual_time)
+  SET finish = CASE WHEN r.runs > 0 THEN GREATEST(p.finish + r.runs / r.weight, p_virtual_time)
+    ELSE GREATEST(p.finish, p_virtual_time + 1 / r.weight) END
   FROM unnest(p_keys, p_weights, p_counts) AS r(key, weight, runs)
   WHERE p.queue_name = p_queue AND p.partition_key = r.key AND r.key <> ALL (v_empty);
 END;
@@ -219,6 +223,7 @@ DECLARE
   v_bound record;
   v_got record;
   v_from double precision;
+  v_key text := '';
   v_last double precision;
 BEGIN
   ids := '{}';
@@ -228,7 +233,7 @@ BEGIN
   v_from := v_walk.low;
   v_last := v_walk.virtual_time;
   WHILE p_room > cardinality(ids) LOOP
-    SELECT n.* INTO v_next FROM dbos_sys.next_partitions(p_queue, p_limits.weights, v_from, p_room - cardinality(ids)) AS n;
+    SELECT n.* INTO v_next FROM dbos_sys.next_partitions(p_queue, p_limits.weights, v_from, v_key, p_room - cardinality(ids)) AS n;
     IF v_next.keys IS NULL THEN
       retry_ms := LEAST(retry_ms, CASE WHEN v_walk.more THEN 1 END);
       EXIT;
@@ -247,6 +252,7 @@ BEGIN
     retry_ms := LEAST(retry_ms, v_bound.retry_ms, CASE WHEN v_got.missed THEN 20 END);
     v_last := GREATEST(v_last, v_got.last_start);
     v_from := v_next.horizon;
+    v_key := v_next.next_key;
     -- When the room is used up those behind the last start had no turn to lose.
     PERFORM dbos_sys.move_partitions(p_queue, v_walk.virtual_time, m.keys, m.weights, m.counts)
     FROM (
