@@ -84,6 +84,14 @@ SELECT * FROM pg_temp.hint('rated', 50);
 SET dbos_sys.fake_now = '1800000020000';
 SELECT sum(t.runs), max(t.runs) FROM pg_temp.take('rated', 50) AS t;
 SELECT whole, partition_key, started_at, runs FROM dbos_ops.queue_starts WHERE queue_name = 'rated' AND (whole OR partition_key = 'a') ORDER BY 1, 2, 3;
+-- Long periods are logged in slots, which count from their end.
+SELECT dbos_sys.register_queue('daily', '{"rate_limit_max": 5, "rate_limit_period_sec": 86400}');
+SELECT count(*) FROM dbos_sys.enqueue('daily', array_fill('w'::text, '{9}'), array_fill('[]'::jsonb, '{9}'));
+SELECT * FROM pg_temp.hint('daily', 2);
+SELECT * FROM pg_temp.hint('daily', 9);
+SELECT started_at - 1800000020000 AS after, runs FROM dbos_ops.queue_starts WHERE queue_name = 'daily';
+SELECT dbos_sys.drop_queue('daily', true);
+SELECT count(*) FROM dbos_ops.queue_starts WHERE queue_name = 'daily';
 SELECT dbos_sys.register_queue('plain-rate', '{"rate_limit_max": 2, "rate_limit_period_sec": 10}');
 SELECT count(*) FROM dbos_sys.enqueue('plain-rate', '{w,w,w}', '{[],[],[]}');
 SELECT count(*) FROM pg_temp.take('plain-rate', 9, 't-plain');

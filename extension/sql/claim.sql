@@ -70,7 +70,7 @@ BEGIN
       p_keys, p_max, v_now, COALESCE(p_priority, -2147483648), COALESCE(p_created, -9223372036854775808)) AS c;
   END IF;
   IF v_limits.rate_max IS NOT NULL AND ids <> '{}' THEN
-    PERFORM dbos_sys.log_starts(p_application, p_queue, p_token, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
+    PERFORM dbos_sys.log_starts(p_application, p_queue, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
   END IF;
   IF cardinality(ids) >= GREATEST(v_room.room, 0) THEN
     waits := waits OR v_room.waits;

@@ -244,7 +244,7 @@ BEGIN
       v_next.keys, v_next.finishes, v_next.weights, v_bound.rooms) AS g;
     PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, v_rate, p_now, v_got.ids, v_got.dead);
     IF p_limits.part_rate_max IS NOT NULL AND v_got.ids <> '{}' THEN
-      PERFORM dbos_sys.log_starts(p_application, p_queue, p_token, v_next.keys, v_got.counts, p_limits.part_rate_ms, p_now);
+      PERFORM dbos_sys.log_starts(p_application, p_queue, v_next.keys, v_got.counts, p_limits.part_rate_ms, p_now);
     END IF;
     ids := ids || v_got.ids;
     again := again || v_got.again;

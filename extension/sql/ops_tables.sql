@@ -138,9 +138,8 @@ AS $$
       whole boolean NOT NULL,
       partition_key text NOT NULL,
       started_at bigint NOT NULL,
-      token text NOT NULL,
       runs bigint NOT NULL,
-      PRIMARY KEY (queue_name, application_name, whole, partition_key, started_at, token)
+      PRIMARY KEY (queue_name, application_name, whole, partition_key, started_at)
     )'),
   ('queue_walks', '
     CREATE TABLE dbos_ops.queue_walks (

@@ -360,6 +360,9 @@ BEGIN
   DELETE FROM dbos.queues AS q WHERE q.name = p_name;
   DELETE FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_name;
   DELETE FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = p_name;
+  DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_name;
+  DELETE FROM dbos_ops.queue_walks AS w WHERE w.queue_name = p_name;
+  DELETE FROM dbos_ops.queue_starts AS s WHERE s.queue_name = p_name;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_queue(text, boolean) IS

@@ -1,5 +1,5 @@
 -- How much of a queue may be taken: its limits, what runs and what was started, and the mark on what is taken.
--- Starts under a rate limit are logged in dbos_ops.queue_starts, a row for each claim: a row of workflow_status forgets its start when it is
+-- Starts under a rate limit are logged in dbos_ops.queue_starts: a row of workflow_status forgets its start when it is
 -- cancelled or recovered, and then a window would let through more than its rate. Both are counted, because SDKs log nothing.
 -- Everything here that counts for a limit is called under the queue's advisory lock, which is held until the claim has committed.
 
@@ -91,21 +91,28 @@ BEGIN
 END;
 $$;
 
--- Logs starts: of the whole queue (`p_keys` NULL, one number), or of its partitions. What has left the window goes.
+-- Logs starts: of the whole queue (`p_keys` NULL, one number), or of its partitions. What has left the window goes; that of partitions
+-- which do not come again goes at times. Of periods above a minute a thousandth is one row, which counts from its end: the sum stays short.
 CREATE OR REPLACE FUNCTION dbos_sys.log_starts(
-  p_application text, p_queue text, p_token text, p_keys text[], p_runs bigint[], p_period_ms bigint, p_now bigint)
+  p_application text, p_queue text, p_keys text[], p_runs bigint[], p_period_ms bigint, p_now bigint)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_slot CONSTANT bigint := CASE WHEN p_period_ms > 60000 THEN p_period_ms / 1000 ELSE 1 END;
 BEGIN
+  IF p_keys IS NOT NULL AND random() < 0.005 THEN
+    DELETE FROM dbos_ops.queue_starts AS s
+    WHERE s.queue_name = p_queue AND s.application_name = p_application AND NOT s.whole AND s.started_at <= p_now - p_period_ms;
+  END IF;
   DELETE FROM dbos_ops.queue_starts AS s
   WHERE s.queue_name = p_queue AND s.application_name = p_application AND s.whole = (p_keys IS NULL)
     AND s.partition_key = ANY (COALESCE(p_keys, '{""}')) AND s.started_at <= p_now - p_period_ms;
-  INSERT INTO dbos_ops.queue_starts AS s (queue_name, application_name, whole, partition_key, started_at, token, runs)
-  SELECT p_queue, p_application, p_keys IS NULL, r.key, p_now, p_token, r.runs
+  INSERT INTO dbos_ops.queue_starts AS s (queue_name, application_name, whole, partition_key, started_at, runs)
+  SELECT p_queue, p_application, p_keys IS NULL, r.key, (p_now / v_slot + 1) * v_slot - 1, r.runs
   FROM unnest(COALESCE(p_keys, '{""}'), p_runs) AS r(key, runs) WHERE r.runs > 0
-  ON CONFLICT (queue_name, application_name, whole, partition_key, started_at, token) DO UPDATE SET runs = s.runs + EXCLUDED.runs;
+  ON CONFLICT (queue_name, application_name, whole, partition_key, started_at) DO UPDATE SET runs = s.runs + EXCLUDED.runs;
 END;
 $$;
 
