@@ -45,6 +45,7 @@ AS $$
 DECLARE
   v_limits record;
   v_room record;
+  v_mine bigint;
   v_begin timestamptz := clock_timestamp();
   v_now bigint;
 BEGIN
@@ -59,8 +60,9 @@ BEGIN
   END IF;
   -- Under the lock: starts are stamped in the order in which they are counted.
   v_now := dbos_sys.now_ms();
+  v_mine := dbos_sys.worker_room(p_application, p_executor, p_queue, v_limits.worker, p_limit);
   SELECT r.* INTO v_room
-  FROM dbos_sys.queue_room(p_application, p_queue, p_limit, v_limits.concurrency, v_limits.rate_max, v_limits.rate_ms, v_now) AS r;
+  FROM dbos_sys.queue_room(p_application, p_queue, v_mine, v_limits.concurrency, v_limits.rate_max, v_limits.rate_ms, v_now) AS r;
   IF v_room.room > 0 AND v_limits.partitioned THEN
     SELECT c.ids, c.again, c.waits, c.retry_ms INTO ids, again, waits, retry_ms
     FROM dbos_sys.claim_partitions(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_limits, v_room.room, p_keys, p_max, v_now) AS c;
@@ -73,7 +75,7 @@ BEGIN
     PERFORM dbos_sys.log_starts(p_application, p_queue, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
   END IF;
   IF cardinality(ids) >= GREATEST(v_room.room, 0) THEN
-    waits := waits OR v_room.waits;
+    waits := waits OR v_room.waits OR v_mine < p_limit;
     retry_ms := LEAST(retry_ms, v_room.retry_ms);
   END IF;
   walk_us := (EXTRACT(epoch FROM clock_timestamp() - v_begin) * 1000000)::bigint;

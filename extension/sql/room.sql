@@ -5,18 +5,18 @@
 
 -- The limits on a queue's row and its settings; all NULL or false where it has none.
 CREATE OR REPLACE FUNCTION dbos_sys.queue_limits(
-  p_queue text, OUT concurrency integer, OUT rate_max integer, OUT rate_ms bigint, OUT part_concurrency integer, OUT part_worker integer,
+  p_queue text, OUT concurrency integer, OUT worker integer, OUT rate_max integer, OUT rate_ms bigint, OUT part_concurrency integer, OUT part_worker integer,
   OUT part_rate_max integer, OUT part_rate_ms bigint, OUT partitioned boolean, OUT paused boolean, OUT weights jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  SELECT q.concurrency, q.rate_limit_max, (q.rate_limit_period_sec * 1000)::bigint, q.partition_concurrency, q.partition_worker_concurrency,
+  SELECT q.concurrency, q.worker_concurrency, q.rate_limit_max, (q.rate_limit_period_sec * 1000)::bigint, q.partition_concurrency, q.partition_worker_concurrency,
     q.partition_rate_limit_max, (q.partition_rate_limit_period_sec * 1000)::bigint,
     q.partition_queue OR COALESCE(s.fair, false)
       OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL,
     COALESCE(s.paused, false), CASE WHEN s.fair THEN s.weights ELSE '{}' END
-  INTO concurrency, rate_max, rate_ms, part_concurrency, part_worker, part_rate_max, part_rate_ms, partitioned, paused, weights
+  INTO concurrency, worker, rate_max, rate_ms, part_concurrency, part_worker, part_rate_max, part_rate_ms, partitioned, paused, weights
   FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
   -- Half a rate is none, as upstream reads it.
   IF rate_max IS NULL OR rate_ms IS NULL THEN
@@ -52,6 +52,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN LEAST(GREATEST(p_oldest + p_period_ms - p_now, LEAST(p_period_ms / 100, 50), 1), 2147483647)::integer;
+END;
+$$;
+
+-- What the limit of one worker leaves of `p_limit`: nobody else claims for this executor, so it needs no lock.
+CREATE OR REPLACE FUNCTION dbos_sys.worker_room(p_application text, p_executor text, p_queue text, p_worker integer, p_limit bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN p_worker IS NULL THEN p_limit ELSE LEAST(p_limit, p_worker - (
+    SELECT count(*) FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND w.executor_id = p_executor AND w.application_name = p_application)) END;
 END;
 $$;
 

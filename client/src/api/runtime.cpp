@@ -152,7 +152,8 @@ void Runtime::launch() {
     if (options.on_conflict == QueueConflict::update_if_latest_version) there.on_conflict = QueueConflict::never_update;
     impl_->store.register_queue(name, there);
     int workers = options.worker_concurrency.value_or(0);
-    engine->serve({.name = name, .worker_concurrency = workers});
+    // Claims keep to the limit that the row has then, which may change; here it only makes room for more than the usual number.
+    engine->serve({.name = name, .worker_concurrency = workers > kDefaultInFlight ? workers : 0});
     if (static_cast<unsigned>(workers) > runtime.options.max_blocking_steps)
       engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(workers) +
                                          " exceeds max_blocking_steps: bodies that block will wait for each other");
