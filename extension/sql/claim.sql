@@ -55,7 +55,9 @@ BEGIN
   IF v_limits.paused THEN
     RETURN;
   ELSIF (v_limits.partitioned OR v_limits.concurrency IS NOT NULL OR v_limits.rate_max IS NOT NULL) AND NOT dbos_sys.try_queue_lock(p_queue) THEN
-    retry_ms := 5 + floor(random() * 10);
+    -- The more claim, the later each comes again: together they try no more often.
+    retry_ms := 5 + floor(random() * 5 * (
+      SELECT LEAST(GREATEST(count(*), 2), 100) FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.ended_at IS NULL));
     RETURN;
   END IF;
   -- Under the lock: starts are stamped in the order in which they are counted.
