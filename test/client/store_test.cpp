@@ -329,6 +329,39 @@ TEST_CASE("a claim that is refused says so, and its trip has written nothing") {
   CHECK(query(uri, "SELECT count(*) FROM dbos.workflow_status") == "0");
 }
 
+TEST_CASE("a claim tells when to look again at its queues, and begins where it is told") {
+  auto uri = server().create_system_database("store_places");
+  Executor executor(uri);
+  executor.open();
+  query(uri, R"(SELECT dbos_sys.register_queue('rated', '{"rate_limit_max": 1, "rate_limit_period_sec": 60}'))");
+  query(uri, R"(SELECT dbos_sys.register_queue('narrow', '{"concurrency": 1}'))");
+  std::vector<RunItem> runs;
+  for (const char* queue : {"rated", "narrow", "places"}) {
+    for (int n = 0; n < 3; ++n)
+      runs.push_back(
+          new_run(queue + std::to_string(n), uuid(), R"({"queue": ")" + std::string(queue) + R"(", "priority": )" + std::to_string(n) + "}"));
+  }
+  REQUIRE(executor.trip(flush_of(runs)).error == TripError::none);
+  Trip trip;
+  trip.claim = ClaimRequest{.token = uuid(), .queues = {{"rated", 5}, {"narrow", 5}, {"places", 1, QueuePlace{1, 0}}}, .filter = filter()};
+  auto reply = executor.trip(trip);
+  REQUIRE(reply.claimed.size() == 3);
+  REQUIRE(reply.queues.size() == 3);
+  const auto report = [&](const std::string& queue) {
+    return *std::find_if(reply.queues.begin(), reply.queues.end(), [&](const auto& entry) { return entry.queue == queue; });
+  };
+  CHECK(report("narrow").waits);
+  CHECK_FALSE(report("narrow").retry_after);
+  CHECK_FALSE(report("rated").waits);
+  REQUIRE(report("rated").retry_after);
+  CHECK(*report("rated").retry_after > 50s);
+  CHECK(*report("rated").retry_after <= 60s);
+  REQUIRE(report("places").last);
+  CHECK(report("places").last->priority == 1);
+  CHECK(std::abs(report("places").last->created_ms - now_ms()) < 60000);
+  CHECK(std::any_of(reply.claimed.begin(), reply.claimed.end(), [](const auto& run) { return run.id == "places1"; }));
+}
+
 TEST_CASE("an incarnation that has ended learns it from its heartbeat and from any start") {
   auto uri = server().create_system_database("store_ended");
   Executor executor(uri);
