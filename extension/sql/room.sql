@@ -43,15 +43,15 @@ BEGIN
 END;
 $$;
 
--- After how many ms a claim that a rate limit cut short is worth repeating: when the oldest start leaves the window, but so that what is
--- freed bit by bit is taken in bites of a hundredth of the period.
+-- After how many ms a claim that a rate limit cut short is worth repeating: when the oldest start leaves the window (NULL: the claim's own),
+-- but so that what is freed bit by bit is taken in bites of a hundredth of the period.
 CREATE OR REPLACE FUNCTION dbos_sys.rate_pause(p_oldest bigint, p_period_ms bigint, p_now bigint)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN LEAST(GREATEST(p_oldest + p_period_ms - p_now, LEAST(p_period_ms / 100, 50), 1), 2147483647)::integer;
+  RETURN LEAST(GREATEST(COALESCE(p_oldest, p_now) + p_period_ms - p_now, LEAST(p_period_ms / 100, 50), 1), 2147483647)::integer;
 END;
 $$;
 
