@@ -151,6 +151,7 @@ MonotonicTime PgHub::next_due() {
 
 void PgHub::ask() {
   pg::ArrayBuffer ids(pg::kTextArray, pg::kText), event_ids(pg::kTextArray, pg::kText), event_keys(pg::kTextArray, pg::kText);
+  bool any_outcome = false, any_event = false;
   {
     std::lock_guard lock(mu_);
     auto now = std::chrono::steady_clock::now();
@@ -160,6 +161,7 @@ void PgHub::ask() {
       if (++asked > kMostAtOnce) break;
       waiter->due = now + waiter->pause;
       waiter->pause = std::min(waiter->pause * 2, kLongestPause);
+      (waiter->key.empty() ? any_outcome : any_event) = true;
       if (waiter->key.empty()) ids.add_text(waiter->id);
       else event_ids.add_text(waiter->id), event_keys.add_text(waiter->key);
     }
@@ -169,8 +171,8 @@ void PgHub::ask() {
   outcome_params.array(ids);
   event_params.array(event_ids).array(event_keys);
   connection.queue(kBegin);
-  connection.queue(kOutcomes.c_str(), outcome_params);
-  connection.queue(kEvents, event_params);
+  if (any_outcome) connection.queue(kOutcomes.c_str(), outcome_params);
+  if (any_event) connection.queue(kEvents, event_params);
   connection.queue(kCommit);
   auto results = connection.finish_transaction();
   if (const auto* failed = first_error(results)) {
@@ -179,27 +181,36 @@ void PgHub::ask() {
     if (pg::fate_of(error.sqlstate, error.message) == pg::Fate::permanent) fail_all(error);
     return;
   }
-  read_answers(results);
+  // BEGIN, what was asked, COMMIT.
+  if (any_outcome) read_outcomes_of(results[1]);
+  if (any_event) read_events_of(results[any_outcome ? 2 : 1]);
 }
 
-void PgHub::read_answers(const std::vector<pg::Result>& results) {
+// Answers those of the waiters that `matches`; with mu_ held.
+template <class Matches, class Fill>
+void PgHub::answer(Matches&& matches, Fill&& fill) {
+  for (auto it = waiters_.begin(); it != waiters_.end();) {
+    Waiter& waiter = **it++;
+    if (!matches(waiter)) continue;
+    fill(waiter);
+    finish(waiter);
+  }
+}
+
+void PgHub::read_outcomes_of(const pg::Result& result) {
   std::vector<WorkflowOutcome> outcomes;
-  read_outcomes(results[1], outcomes);
+  read_outcomes(result, outcomes);
   std::lock_guard lock(mu_);
   last_up_ = std::chrono::steady_clock::now();
-  auto answer = [this](auto&& matches, auto&& fill) {
-    for (auto it = waiters_.begin(); it != waiters_.end();) {
-      Waiter& waiter = **it++;
-      if (!matches(waiter)) continue;
-      fill(waiter);
-      finish(waiter);
-    }
-  };
   for (auto& outcome : outcomes) {
     answer([&](const Waiter& w) { return w.key.empty() && w.id == outcome.id && (w.must_exist || !outcome.status.empty()); },
            [&](Waiter& w) { w.outcome = outcome; });
   }
-  const auto& events = results[2];
+}
+
+void PgHub::read_events_of(const pg::Result& events) {
+  std::lock_guard lock(mu_);
+  last_up_ = std::chrono::steady_clock::now();
   for (int row = 0; row < events.rows(); ++row) {
     answer([&](const Waiter& w) { return !w.key.empty() && w.id == events.bytes(row, 0) && w.key == events.bytes(row, 1); },
            [&](Waiter& w) { w.event = events.text(row, 2); });

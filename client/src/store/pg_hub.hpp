@@ -53,7 +53,10 @@ class PgHub {
   void loop();
   bool connect();
   void ask();
-  void read_answers(const std::vector<pg::Result>& results);
+  template <class Matches, class Fill>
+  void answer(Matches&& matches, Fill&& fill);
+  void read_outcomes_of(const pg::Result& result);
+  void read_events_of(const pg::Result& events);
   void finish(Waiter& waiter);  // (mu_)
   void fail_all(const pg::ServerError& failure);
   MonotonicTime last_up();
