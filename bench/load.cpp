@@ -1,7 +1,7 @@
 // Our side of the bench: load MODE --database URI --steps N --count N --in-flight N --warm-up N [--delay-port PORT]
 //   direct   starts workflows and awaits their results, --in-flight at a time
 //   enqueue  puts them on a queue that no process serves
-//   drain    serves that queue until --count workflows were run
+//   drain    serves that queue, or with --queues N those named bench-1 … bench-N without a limit, until --count workflows were run
 // Talks with bench/run over standard input and output: prints `ready`, waits for a line, works, prints `done {…}` (CLOCK_MONOTONIC times),
 // waits for the end of its input. sdk.mjs does the same with the TypeScript SDK.
 #include <arpa/inet.h>
@@ -40,6 +40,7 @@ struct Arguments {
   std::int64_t in_flight = 0;
   std::int64_t warm_up = 0;
   std::int64_t delay_port = 0;
+  std::int64_t queues = 0;
 };
 
 std::int64_t number(const std::string& option, const std::string& text) {
@@ -63,6 +64,7 @@ Arguments parse(int argc, char** argv) {
     else if (option == "--in-flight") a.in_flight = number(option, value);
     else if (option == "--warm-up") a.warm_up = number(option, value);
     else if (option == "--delay-port") a.delay_port = number(option, value);
+    else if (option == "--queues") a.queues = number(option, value);
     else throw std::invalid_argument("unknown option " + option);
   }
   if (a.mode != "direct" && a.mode != "enqueue" && a.mode != "drain") {
@@ -135,7 +137,9 @@ class Load {
         runtime_(
             {.application = "bench", .database = a_.database, .max_blocking_steps = a_.delay_port == 0 ? 512U : static_cast<unsigned>(a_.in_flight)}),
         workflow_(runtime_.workflow("load", [this](dbos::Context& context, std::int64_t n) { return run(context, n); })) {
-    if (a_.mode == "drain") runtime_.queue(queue_name, {.worker_concurrency = static_cast<int>(a_.in_flight)});
+    if (a_.mode == "drain" && a_.queues == 0) runtime_.queue(queue_name, {.worker_concurrency = static_cast<int>(a_.in_flight)});
+    else if (a_.mode == "drain")
+      for (std::int64_t i = 1; i <= a_.queues; ++i) runtime_.queue(std::string(queue_name) + "-" + std::to_string(i));
     else runtime_.launch();
     if (a_.mode == "enqueue") runtime_.register_queue(queue_name, {});
   }
