@@ -148,8 +148,8 @@ MigrateReport migrate_system_database(const MigrateOptions& options, const std::
   prepare_session(connection);
   lock_migrations(connection);
   MigrateReport report;
-  report.from = schema_version(connection);
   auto plan = read_plan(connection, options.force);
+  report.from = schema_version(connection);
   for (const PlannedStep& planned : plan) {
     try {
       if (!options.dry_run) run_step(connection, planned, report.from);
