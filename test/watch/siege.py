@@ -23,7 +23,7 @@ class Siege:
         self.server = Server("siege0", ["siege"], backoff)
         self.scene = Scene(self.server, folder, "siege")
         self.random, self.number, self.servers = generator, 0, 0
-        self.killed, self.adrift, self.ended = set(), set(), 0
+        self.killed, self.adrift, self.ended, self.kills = set(), set(), 0, 0
         self.tried, self.owned = collections.Counter(), collections.Counter()
         self.fleet = [self.fresh() for _ in range(3)]
         for one in self.fleet:
@@ -47,12 +47,19 @@ class Siege:
         while True:
             for one in [one for one in self.fleet if one.process.poll() is not None]:
                 self.ended += 1
+                print(f"# {one.name} ended by itself: {self.last_words(one)}", flush=True)
                 self.replace(one)
             victim = self.random.choice(self.fleet)
             until(f"{victim.name} is busy", lambda: victim.process.poll() is not None or pending(self.scene.admin, victim.name) >= 2, 120)
             if victim.process.poll() is None:
                 time.sleep(self.random.random() * 0.5)
                 return victim
+
+    @staticmethod
+    def last_words(one):
+        with open(one.errors, encoding="utf-8", errors="replace") as file:
+            said = [line.strip() for line in file if "rror" in line]
+        return said[-1][:200] if said else "nothing said"
 
     def struck(self, fault, victims, times=None):
         self.tried[fault] += times or len(victims)
@@ -73,6 +80,7 @@ class Siege:
             self.struck(fault, [victim])
             if fault == "SIGTERM":
                 victim.stop()
+                self.kills += 1
                 self.replace(victim)
             elif fault.startswith("SIGSTOP"):
                 victim.signal(signal.SIGSTOP)
@@ -98,6 +106,7 @@ class Siege:
             one.signal(signal.SIGKILL)
         for one in victims:
             one.process.wait()
+            self.kills += 1
             self.replace(one)
 
     def cut(self, fault, victim):
@@ -154,7 +163,7 @@ def table_of(siege, account, seed):
     together = {fault: len(account.together) for fault in PROMISED_ALONE} | {BEYOND: len(Account(siege.fleet[0].log, siege.killed - siege.adrift).together)}
     return ["| fault | times | workflows it hit | lost | recorded twice | in two processes at once |", "|---|--:|--:|--:|--:|--:|",
             *(f"| {fault} | {siege.tried[fault]} | {siege.owned[fault]} | {lost} | {twice} | {together[fault]} |" for fault in WEIGHTS), "",
-            f"{workflows} workflows of 4 steps by the TypeScript SDK, {len(siege.killed)} processes killed, {recovered} workflows recovered; step bodies begun "
+            f"{workflows} workflows of 4 steps by the TypeScript SDK, {siege.kills} processes killed, {recovered} workflows recovered; step bodies begun "
             f"again after a fault: {account.repeated()} (those that were under way). {broken} ended in ERROR `write EPIPE`, which SDK 5.3.0 makes of a "
             f"terminated session by itself; {siege.ended} processes ended by themselves after a fault. Seed {seed}."]
 
@@ -165,7 +174,7 @@ def besiege(folder, backoff, kills, seed, table):
     siege = Siege(folder, backoff, generator)
     try:
         faults = generator.sample(list(WEIGHTS), len(WEIGHTS))
-        while faults or len(siege.killed) < kills:
+        while faults or siege.kills < kills:
             siege.strike(faults.pop() if faults else generator.choices(list(WEIGHTS), WEIGHTS.values())[0])
         siege.end()
         account = judged(siege.scene.admin, siege.scene.folder, siege.killed | siege.adrift, broken_pipes=True)
