@@ -167,6 +167,7 @@ BEGIN
   SET rate = v_limit.rate, per_ms = v_limit.per_ms, burst = v_limit.burst, concurrency = v_limit.concurrency, weights = v_limit.weights,
     interval_ns = dbos_sys.limit_interval(v_limit.rate, v_limit.per_ms), updated_at = dbos_sys.now_ms()
   WHERE l.name = alter_limit.name;
+  PERFORM pg_notify('dbos_sys', 'limit');
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.alter_limit(text, double precision, interval, integer, integer, jsonb) IS
@@ -252,6 +253,9 @@ BEGIN
   UPDATE dbos_ops.limits AS l
   SET held_until = CASE WHEN v_ms = 0 THEN 0 ELSE GREATEST(l.held_until, dbos_sys.now_ms() + v_ms) END
   WHERE l.name = hold.name RETURNING l.held_until INTO v_until;
+  IF v_ms = 0 THEN
+    PERFORM pg_notify('dbos_sys', 'limit');
+  END IF;
   RETURN v_until;
 END;
 $$;

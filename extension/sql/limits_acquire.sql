@@ -84,7 +84,7 @@ BEGIN
   IF NOT v_even THEN
     v_ms := GREATEST(v_ms, LEAST(20 + 5 * v_before, 1000));
   END IF;
-  RETURN CASE WHEN v_ms > 200 THEN LEAST(v_ms / 2, 5000) ELSE GREATEST(v_ms - 50, 10) END;
+  RETURN CASE WHEN v_ms > 200 THEN LEAST(v_ms / 2, 5000) ELSE GREATEST(v_ms - 80, 10) END;
 END;
 $$;
 
@@ -162,7 +162,7 @@ BEGIN
   END IF;
   granted := v_slot IS NOT NULL;
   IF granted THEN
-    wait_ms := ceil((v_slot - v_now) / 1000000.0);
+    wait_ms := GREATEST(ceil((v_slot - v_now) / 1000000.0), 0);
     RETURN;
   END IF;
   wait_ms := dbos_sys.limit_told(acquire.ticket, v_now);
@@ -215,7 +215,7 @@ BEGIN
     PERFORM FROM dbos_ops.limits AS l WHERE l.name = v_limit FOR NO KEY UPDATE;
     v_now := dbos_sys.limit_clock();
     IF dbos_sys.limit_release(v_limit, ARRAY[release.ticket], v_now) = 1 THEN
-      PERFORM dbos_sys.limit_pass(v_limit, v_now, NULL, NULL);
+      PERFORM dbos_sys.limit_pass(v_limit, v_now, NULL, NULL, '{}');
       RETURN;
     END IF;
   END IF;
@@ -339,7 +339,7 @@ BEGIN
     WHERE t.ticket = ANY (p_tickets) AND t.caller = p_caller AND t.limit_name = limit_trip.name AND t.state = 'held';
     v_kind := (SELECT CASE WHEN l.concurrency IS NULL THEN 'granted' ELSE 'permit' END FROM dbos_ops.limits AS l WHERE l.name = limit_trip.name);
     RETURN QUERY
-    SELECT v_kind, s.ticket, ceil((s.start_ns - v_now) / 1000000.0)::bigint FROM dbos_sys.limit_serve(name, v_now, p_caller, NULL) AS s;
+    SELECT v_kind, s.ticket, GREATEST(ceil((s.start_ns - v_now) / 1000000.0), 0)::bigint FROM dbos_sys.limit_serve(name, v_now, p_caller, NULL) AS s;
     v_ask := dbos_sys.limit_next_ask(name, v_now, p_listens);
     IF name = ANY (p_waits || p_limits) THEN
       v_soonest := LEAST(v_soonest, v_ask);

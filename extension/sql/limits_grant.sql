@@ -80,14 +80,17 @@ BEGIN
   WITH back AS (
     UPDATE dbos_ops.limit_tickets AS t SET state = 'waiting', start_ns = NULL WHERE t.ticket = ANY (p_tickets) RETURNING t.key, t.place),
   sums AS (
-    SELECT b.key, count(*) AS n, min(b.place) AS place FROM back AS b GROUP BY b.key),
+    SELECT b.key, count(*) AS n, min(b.place) AS place, max(b.place) AS last FROM back AS b GROUP BY b.key),
+  -- An idle key may have been forgotten meanwhile.
   changed AS (
-    UPDATE dbos_ops.limit_keys AS k
-    SET waiting = k.waiting + s.n, served = LEAST(k.served, s.place - 1),
-      vstart = GREATEST(l.vtime, k.vstart - s.n / COALESCE((l.weights ->> k.key)::double precision, 1))
-    FROM sums AS s, dbos_ops.limits AS l WHERE l.name = p_name AND k.limit_name = p_name AND k.key = s.key
-    RETURNING k.waiting - s.n AS before)
-  SELECT count(*) FILTER (WHERE c.before = 0) INTO v_more FROM changed AS c;
+    INSERT INTO dbos_ops.limit_keys AS k (limit_name, key, vstart, waiting, arrived, served)
+    SELECT p_name, s.key, l.vtime, s.n, s.last, s.place - 1 FROM sums AS s, dbos_ops.limits AS l WHERE l.name = p_name ORDER BY s.key
+    ON CONFLICT (limit_name, key) DO UPDATE
+    SET waiting = k.waiting + EXCLUDED.waiting, served = LEAST(k.served, EXCLUDED.served),
+      vstart = GREATEST(EXCLUDED.vstart, k.vstart - EXCLUDED.waiting / (
+        SELECT COALESCE((l.weights ->> k.key)::double precision, 1) FROM dbos_ops.limits AS l WHERE l.name = p_name))
+    RETURNING k.key, k.waiting)
+  SELECT count(*) FILTER (WHERE c.waiting = s.n) INTO v_more FROM changed AS c JOIN sums AS s ON s.key = c.key;
   UPDATE dbos_ops.limits AS l
   SET waiting = l.waiting + cardinality(p_tickets), waiting_keys = l.waiting_keys + v_more, taken = l.taken - cardinality(p_tickets),
     granted = l.granted - cardinality(p_tickets)
@@ -142,7 +145,8 @@ BEGIN
 END;
 $$;
 
--- New tickets at the ends of their keys. `p_caller` NULL: a single ticket, which ends by itself.
+-- New tickets at the ends of their keys. Places of a key count on from the time in µs at which it came, so that they grow although idle keys are
+-- forgotten. `p_caller` NULL: a single ticket, which ends by itself.
 CREATE OR REPLACE FUNCTION dbos_sys.limit_join(
   p_name text, p_now bigint, p_caller text, p_holder text, p_tickets text[], p_keys text[], p_lease bigint)
 RETURNS void
@@ -159,10 +163,10 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM dbos_ops.limit_tickets AS t WHERE t.ticket = u.ticket OFFSET 0)),
   charged AS (
     INSERT INTO dbos_ops.limit_keys AS k (limit_name, key, vstart, waiting, arrived, served)
-    SELECT p_name, f.key, l.vtime, f.of, f.of, 0 FROM fresh AS f, dbos_ops.limits AS l WHERE f.n = 1 AND l.name = p_name ORDER BY f.key
+    SELECT p_name, f.key, l.vtime, f.of, p_now / 1000 + f.of, p_now / 1000 FROM fresh AS f, dbos_ops.limits AS l WHERE f.n = 1 AND l.name = p_name ORDER BY f.key
     ON CONFLICT (limit_name, key) DO UPDATE
     SET vstart = CASE WHEN k.waiting = 0 THEN GREATEST(k.vstart, EXCLUDED.vstart) ELSE k.vstart END,
-      served = CASE WHEN k.waiting = 0 THEN k.arrived ELSE k.served END, waiting = k.waiting + EXCLUDED.waiting, arrived = k.arrived + EXCLUDED.arrived
+      served = CASE WHEN k.waiting = 0 THEN k.arrived ELSE k.served END, waiting = k.waiting + EXCLUDED.waiting, arrived = k.arrived + EXCLUDED.waiting
     RETURNING k.key, k.arrived, k.waiting),
   joined AS (
     INSERT INTO dbos_ops.limit_tickets (ticket, limit_name, key, place, state, caller, holder, asks_at, ends_at, lease_ms, created_at)
@@ -189,7 +193,7 @@ AS $$
 DECLARE
   v_now bigint := p_now / 1000000;
   -- A permit waits for who is about to come; a slot has a time of its own.
-  v_by bigint := CASE WHEN p_even THEN p_slot / 1000000 - 10 ELSE v_now + 100 END;
+  v_by bigint := CASE WHEN p_even THEN p_slot / 1000000 - 40 ELSE v_now + 100 END;
 BEGIN
   SELECT t.ticket, k.key, t.place, t.lease_ms, COALESCE(t.ticket = p_ticket OR t.caller = p_caller, false), t.listens
   INTO ticket, key, place, lease_ms, present, listens
@@ -232,8 +236,9 @@ BEGIN
 END;
 $$;
 
--- Gives out what is due now and in the next 100 ms; returns what the caller (or the single ticket) has got.
-CREATE OR REPLACE FUNCTION dbos_sys.limit_pass(p_name text, p_now bigint, p_caller text, p_ticket text)
+-- Gives out what is due now and in the next 100 ms, slots that were taken back (`p_freed`) first; returns what the caller (or the single ticket)
+-- has got.
+CREATE OR REPLACE FUNCTION dbos_sys.limit_pass(p_name text, p_now bigint, p_caller text, p_ticket text, p_freed bigint[])
 RETURNS TABLE (ticket text, start_ns bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -243,6 +248,7 @@ DECLARE
   v_turn record;
   v_slot bigint;
   v_even boolean;
+  v_again boolean;
   v_left bigint;
   v_told text[] := '{}';
   v_notify boolean := false;
@@ -254,7 +260,8 @@ BEGIN
   -- Bounded, for others wait for the lock: who asks is told to ask again at once.
   FOR i IN 1 .. 500 LOOP
     EXIT WHEN v_limit.waiting = 0 OR v_limit.taken >= v_limit.concurrency;
-    v_slot := GREATEST(p_now, v_limit.next_ns - v_limit.burst * v_limit.interval_ns, v_limit.held_until * 1000000);
+    v_again := i <= cardinality(p_freed);
+    v_slot := CASE WHEN v_again THEN GREATEST(p_now, p_freed[i], v_limit.held_until * 1000000) ELSE GREATEST(p_now, v_limit.next_ns - v_limit.burst * v_limit.interval_ns, v_limit.held_until * 1000000) END;
     EXIT WHEN v_slot > p_now + 100000000;
     SELECT n.* INTO v_turn FROM dbos_sys.limit_next(p_name, v_limit.vtime, p_now, v_slot, v_even, p_caller, p_ticket) AS n;
     EXIT WHEN v_turn.ticket IS NULL;
@@ -274,7 +281,7 @@ BEGIN
     v_limit.waiting_keys := v_limit.waiting_keys - (v_left = 0)::integer;
     v_limit.taken := v_limit.taken + (v_limit.concurrency IS NOT NULL OR NOT v_turn.present)::integer;
     v_limit.granted := v_limit.granted + 1;
-    v_limit.next_ns := CASE WHEN v_even THEN GREATEST(v_limit.next_ns, v_slot) + v_limit.interval_ns ELSE v_limit.next_ns END;
+    v_limit.next_ns := CASE WHEN v_even AND NOT v_again THEN GREATEST(v_limit.next_ns, v_slot) + v_limit.interval_ns ELSE v_limit.next_ns END;
   END LOOP;
   PERFORM dbos_sys.limit_hand_out(v_told, p_now, v_limit.concurrency IS NOT NULL);
   UPDATE dbos_ops.limits AS l
@@ -292,6 +299,30 @@ BEGIN
 END;
 $$;
 
+-- Slots and permits of others who should have come by now, for who is here and waits: they would be lost. Who comes all the same gets the next.
+CREATE OR REPLACE FUNCTION dbos_sys.limit_take_over(p_name text, p_now bigint, p_even boolean, p_caller text, p_ticket text)
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_tickets text[];
+  v_slots bigint[];
+BEGIN
+  SELECT COALESCE(array_agg(l.ticket), '{}'), COALESCE(array_agg(l.start_ns), '{}') INTO v_tickets, v_slots
+  FROM (
+    SELECT t.ticket, t.start_ns FROM dbos_ops.limit_tickets AS t LEFT JOIN dbos_ops.limit_callers AS c ON c.caller = t.caller
+    WHERE t.limit_name = p_name AND t.state = 'reserved' AND t.start_ns >= p_now - (CASE WHEN p_even THEN 10000000 ELSE 1000000000 END)
+      AND t.start_ns <= p_now + 60000000 AND COALESCE(c.asks_at, t.asks_at) < p_now / 1000000 - (CASE WHEN p_even THEN 15 ELSE 100 END)
+    ORDER BY t.start_ns LIMIT (
+      SELECT count(*) FROM (
+        SELECT FROM dbos_ops.limit_tickets AS w
+        WHERE (w.ticket = p_ticket OR w.caller = p_caller) AND w.limit_name = p_name AND w.state = 'waiting' LIMIT 20) AS n)) AS l;
+  PERFORM dbos_sys.limit_unreserve(p_name, v_tickets);
+  RETURN CASE WHEN p_even THEN v_slots ELSE '{}' END;
+END;
+$$;
+
 -- The whole of a call on a locked limit for one caller or ticket: what it has got, with the time from which it counts.
 CREATE OR REPLACE FUNCTION dbos_sys.limit_serve(p_name text, p_now bigint, p_caller text, p_ticket text)
 RETURNS TABLE (ticket text, start_ns bigint)
@@ -304,11 +335,11 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.limit_reap(p_name, p_now);
   SELECT l.* INTO v_limit FROM dbos_ops.limits AS l WHERE l.name = p_name;
-  -- Fetched too late for its slot, or held up meanwhile: another slot.
+  -- Fetched more than 10 ms too late for its slot (less is what any reply may take), or held up meanwhile: another slot.
   PERFORM dbos_sys.limit_unreserve(p_name, ARRAY(
     SELECT t.ticket FROM dbos_ops.limit_tickets AS t
     WHERE (t.ticket = p_ticket OR t.caller = p_caller) AND t.limit_name = p_name AND t.state = 'reserved'
-      AND ((v_limit.interval_ns IS NOT NULL AND t.start_ns < p_now - 2000000) OR t.start_ns < v_limit.held_until * 1000000)));
+      AND ((v_limit.interval_ns IS NOT NULL AND t.start_ns < p_now - 10000000) OR t.start_ns < v_limit.held_until * 1000000)));
   v_told := '{}';
   FOR ticket, start_ns IN
     SELECT t.ticket, t.start_ns FROM dbos_ops.limit_tickets AS t
@@ -323,6 +354,8 @@ BEGIN
       UPDATE dbos_ops.limits AS l SET taken = l.taken - cardinality(v_told) WHERE l.name = p_name;
     END IF;
   END IF;
-  RETURN QUERY SELECT g.ticket, g.start_ns FROM dbos_sys.limit_pass(p_name, p_now, p_caller, p_ticket) AS g;
+  RETURN QUERY
+  SELECT g.ticket, g.start_ns FROM dbos_sys.limit_pass(p_name, p_now, p_caller, p_ticket,
+    dbos_sys.limit_take_over(p_name, p_now, v_limit.interval_ns IS NOT NULL, p_caller, p_ticket)) AS g;
 END;
 $$;
