@@ -3,10 +3,45 @@
 -- partition with the lowest one. The queue's own virtual time is that of its last start; a partition that comes (again) begins there, so
 -- nobody saves up starts while idle. A partition is forgotten when the walk reaches it and nothing of it waits.
 -- All of it happens under the queue's advisory lock: rows of queue_walks and queue_partitions have one writer at a time.
+-- Its rows are found by (queue_name, partition_key) or walked by (walk, finish, turn), the same names again: a plan that is made while the
+-- table is small cannot take the one index for the other.
 -- `low` of a queue: no partition that counts stands below it. Index entries that vacuum cannot remove yet lie below, and are not walked.
 
--- Partitions that enqueue() announced, and the next ones of a scan that goes round all keys that wait in 800 ms: so those that
--- other SDKs bring are found, and those that came while the walk forgot them. `more`: the round is longer than the last one was.
+-- Up to `p_budget` partition keys of which runs wait, in order, after `p_after`. It stops at the given time, whatever the number.
+CREATE OR REPLACE FUNCTION dbos_sys.scan_keys(p_queue text, p_after text, p_budget bigint, p_until timestamptz)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_keys text[] := '{}';
+  v_some text[];
+  v_number bigint;
+BEGIN
+  LOOP
+    v_number := LEAST(p_budget - cardinality(v_keys), 256);
+    v_some := ARRAY(
+      WITH RECURSIVE keys (key, number) AS (
+        (SELECT w.queue_partition_key, 1 FROM dbos.workflow_status AS w
+          WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key > COALESCE(v_keys[cardinality(v_keys)], p_after)
+          ORDER BY w.queue_partition_key LIMIT 1)
+        UNION ALL
+        SELECT n.key, k.number + 1 FROM keys AS k, LATERAL (
+          SELECT w.queue_partition_key AS key FROM dbos.workflow_status AS w
+          WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key > k.key
+          ORDER BY w.queue_partition_key LIMIT 1) AS n
+        WHERE k.number < v_number)
+      SELECT k.key FROM keys AS k);
+    v_keys := v_keys || v_some;
+    EXIT WHEN cardinality(v_some) < v_number OR cardinality(v_keys) >= p_budget OR clock_timestamp() > p_until;
+  END LOOP;
+  RETURN v_keys;
+END;
+$$;
+
+-- Partitions that enqueue() announced, and the next ones of a scan that goes round all keys that wait in 800 ms, but takes no more than a
+-- fifth of the time: so those that other SDKs bring are found, and those that came while the walk forgot them. `more`: the round is longer
+-- than the last one was, or behind its time.
 CREATE OR REPLACE FUNCTION dbos_sys.find_partitions(
   p_queue text, p_now bigint, OUT low double precision, OUT virtual_time double precision, OUT more boolean)
 LANGUAGE plpgsql
@@ -16,26 +51,21 @@ DECLARE
   v_walk record;
   v_keys text[];
   v_new text[];
+  v_since bigint;
   v_budget bigint;
+  v_ended boolean;
 BEGIN
   SELECT w.* INTO v_walk FROM dbos_ops.queue_walks AS w WHERE w.queue_name = p_queue;
   IF NOT FOUND THEN
     INSERT INTO dbos_ops.queue_walks AS w (queue_name) VALUES (p_queue) RETURNING w.* INTO v_walk;
   END IF;
-  v_budget := LEAST(GREATEST(ceil(v_walk.circle_keys * GREATEST(p_now - v_walk.scanned_at, 0) / 800.0),
-    CASE WHEN v_walk.circle_seen >= v_walk.circle_keys THEN 2000 ELSE 16 END), 20000);
-  v_keys := ARRAY(
-    WITH RECURSIVE keys (key, number) AS (
-      (SELECT w.queue_partition_key, 1 FROM dbos.workflow_status AS w
-        WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key > v_walk.scan_after
-        ORDER BY w.queue_partition_key LIMIT 1)
-      UNION ALL
-      SELECT n.key, k.number + 1 FROM keys AS k, LATERAL (
-        SELECT w.queue_partition_key AS key FROM dbos.workflow_status AS w
-        WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key > k.key
-        ORDER BY w.queue_partition_key LIMIT 1) AS n
-      WHERE k.number < v_budget)
-    SELECT k.key FROM keys AS k);
+  v_since := LEAST(GREATEST(p_now - v_walk.scanned_at, 0), 1000);
+  -- One more than it takes to see the end of the round.
+  v_budget := GREATEST(ceil(v_walk.circle_keys * v_since / 800.0) + 1, CASE WHEN v_walk.circle_seen >= v_walk.circle_keys THEN 2000 ELSE 16 END);
+  v_keys := dbos_sys.scan_keys(p_queue, v_walk.scan_after, v_budget, clock_timestamp() + GREATEST(v_since / 5, 5) * interval '1 millisecond');
+  v_ended := cardinality(v_keys) < v_budget AND (v_keys = '{}' OR NOT EXISTS (
+    SELECT FROM dbos.workflow_status AS w
+    WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key > v_keys[cardinality(v_keys)] OFFSET 0));
   WITH taken AS (
     DELETE FROM dbos_ops.queue_arrivals AS a
     WHERE (a.queue_name, a.partition_key, a.id) IN (
@@ -49,14 +79,13 @@ BEGIN
   ON CONFLICT (queue_name, partition_key) DO UPDATE SET finish = EXCLUDED.finish;
   UPDATE dbos_ops.queue_walks AS w
   SET scanned_at = p_now,
-    scan_after = CASE WHEN cardinality(v_keys) < v_budget THEN '' ELSE v_keys[cardinality(v_keys)] END,
-    circle_seen = CASE WHEN cardinality(v_keys) < v_budget THEN 0 ELSE w.circle_seen + cardinality(v_keys) END,
-    circle_keys = CASE WHEN cardinality(v_keys) < v_budget THEN w.circle_seen + cardinality(v_keys)
-      ELSE GREATEST(w.circle_keys, w.circle_seen + cardinality(v_keys)) END
+    scan_after = CASE WHEN v_ended THEN '' ELSE v_keys[cardinality(v_keys)] END,
+    circle_seen = CASE WHEN v_ended THEN 0 ELSE w.circle_seen + cardinality(v_keys) END,
+    circle_keys = CASE WHEN v_ended THEN w.circle_seen + cardinality(v_keys) ELSE GREATEST(w.circle_keys, w.circle_seen + cardinality(v_keys)) END
   WHERE w.queue_name = p_queue;
   low := v_walk.low;
   virtual_time := v_walk.virtual_time;
-  more := cardinality(v_keys) = v_budget AND v_walk.circle_seen + v_budget > v_walk.circle_keys;
+  more := NOT v_ended AND (cardinality(v_keys) < v_budget OR v_walk.circle_seen + v_budget > v_walk.circle_keys);
 END;
 $$;
 
@@ -78,9 +107,9 @@ BEGIN
     SELECT q.partition_key, q.finish, COALESCE((p_weights ->> q.partition_key)::double precision, 1) AS weight,
       row_number() OVER (ORDER BY q.finish, q.partition_key) AS place
     FROM (
-      SELECT f.partition_key, f.finish FROM dbos_ops.queue_partitions AS f
-      WHERE f.queue_name = p_queue AND (f.finish, f.partition_key) >= (p_from, p_from_key)
-      ORDER BY f.finish, f.partition_key LIMIT v_batch + 1) AS q) AS p;
+      SELECT f.turn AS partition_key, f.finish FROM dbos_ops.queue_partitions AS f
+      WHERE f.walk = p_queue AND (f.finish, f.turn) >= (p_from, p_from_key)
+      ORDER BY f.finish, f.turn LIMIT v_batch + 1) AS q) AS p;
   next_key := '';
   IF cardinality(keys) > v_batch THEN
     horizon := finishes[v_batch + 1];
@@ -186,7 +215,7 @@ $$;
 -- Moves partitions on by what they started. One that gave nothing is forgotten when nothing of it waits; else (its limits, or runs for
 -- others) it loses this turn and no more, so that the walk comes to those behind it. None is left behind the queue's time.
 CREATE OR REPLACE FUNCTION dbos_sys.move_partitions(
-  p_queue text, p_virtual_time double precision, p_keys text[], p_weights double precision[], p_counts bigint[])
+  p_queue text, p_virtual_time double precision, p_keys text[], p_finishes double precision[], p_weights double precision[], p_counts bigint[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -200,11 +229,12 @@ BEGIN
   IF v_empty <> '{}' THEN
     DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_queue AND p.partition_key = ANY (v_empty);
   END IF;
-  UPDATE dbos_ops.queue_partitions AS p
-  SET finish = CASE WHEN r.runs > 0 THEN GREATEST(p.finish + r.runs / r.weight, p_virtual_time)
-    ELSE GREATEST(p.finish, p_virtual_time + 1 / r.weight) END
-  FROM unnest(p_keys, p_weights, p_counts) AS r(key, weight, runs)
-  WHERE p.queue_name = p_queue AND p.partition_key = r.key AND r.key <> ALL (v_empty);
+  -- An insert that always meets its row: by the key's index, whatever the plan.
+  INSERT INTO dbos_ops.queue_partitions (queue_name, partition_key, finish)
+  SELECT p_queue, r.key, CASE WHEN r.runs > 0 THEN GREATEST(r.finish + r.runs / r.weight, p_virtual_time)
+    ELSE GREATEST(r.finish, p_virtual_time + 1 / r.weight) END
+  FROM unnest(p_keys, p_finishes, p_weights, p_counts) AS r(key, finish, weight, runs) WHERE r.key <> ALL (v_empty)
+  ON CONFLICT (queue_name, partition_key) DO UPDATE SET finish = EXCLUDED.finish;
 END;
 $$;
 
@@ -254,9 +284,9 @@ BEGIN
     v_from := v_next.horizon;
     v_key := v_next.next_key;
     -- When the room is used up those behind the last start had no turn to lose.
-    PERFORM dbos_sys.move_partitions(p_queue, v_walk.virtual_time, m.keys, m.weights, m.counts)
+    PERFORM dbos_sys.move_partitions(p_queue, v_walk.virtual_time, m.keys, m.finishes, m.weights, m.counts)
     FROM (
-      SELECT array_agg(r.key) AS keys, array_agg(r.weight) AS weights, array_agg(r.runs) AS counts
+      SELECT array_agg(r.key) AS keys, array_agg(r.finish) AS finishes, array_agg(r.weight) AS weights, array_agg(r.runs) AS counts
       FROM unnest(v_next.keys, v_next.finishes, v_next.weights, v_got.counts) AS r(key, finish, weight, runs)
       WHERE r.runs > 0 OR p_room > cardinality(ids) OR r.finish < v_got.last_start) AS m
     WHERE m.keys IS NOT NULL;

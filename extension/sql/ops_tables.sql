@@ -156,8 +156,10 @@ AS $$
       queue_name text NOT NULL,
       partition_key text NOT NULL,
       finish double precision NOT NULL,
+      walk text GENERATED ALWAYS AS (queue_name) STORED,
+      turn text GENERATED ALWAYS AS (partition_key) STORED,
       PRIMARY KEY (queue_name, partition_key),
-      UNIQUE (queue_name, finish, partition_key)
+      UNIQUE (walk, finish, turn)
     )'),
   ('queue_arrivals', '
     CREATE TABLE dbos_ops.queue_arrivals (
