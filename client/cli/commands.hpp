@@ -66,6 +66,18 @@ struct ChangeArguments {
   std::string queue = {};  // resume
 };
 
+struct LimitArguments {
+  std::string name = {};
+  // Empty = not given.
+  std::string rate = {};
+  std::string per = {};
+  std::string burst = {};
+  std::string concurrency = {};
+  std::vector<std::string> weights = {};  // KEY=SHARE
+  bool force = false;                     // drop
+  std::string duration = {};              // hold
+};
+
 void run_init(const Common& common, const InitArguments& arguments);
 void run_migrate(const Common& common, const MigrateArguments& arguments);
 void run_list(const Common& common, const ListArguments& arguments);
@@ -73,5 +85,10 @@ void run_show(const Common& common, const std::string& id);
 void run_start(const Common& common, const StartArguments& arguments);
 void run_cancel(const Common& common, const ChangeArguments& arguments);
 void run_resume(const Common& common, const ChangeArguments& arguments);
+void run_limits_list(const Common& common);
+void run_limits_register(const Common& common, const LimitArguments& arguments);
+void run_limits_alter(const Common& common, const LimitArguments& arguments);
+void run_limits_drop(const Common& common, const LimitArguments& arguments);
+void run_limits_hold(const Common& common, const LimitArguments& arguments);
 
 }  // namespace dbos::cli

@@ -106,7 +106,7 @@ void add_resume(CLI::App& app, Common& common, ChangeArguments& arguments) {
 }
 
 void add_queue_limits(CLI::App* verb, QueueArguments& arguments) {
-  auto limits = [&](LimitArguments& to, const std::string& prefix, const std::string& of) {
+  auto limits = [&](QueueLimitArguments& to, const std::string& prefix, const std::string& of) {
     verb->add_option("--" + prefix + "concurrency", to.concurrency, "runs at a time" + of + ", in all processes; none: no limit");
     verb->add_option("--" + prefix + "worker-concurrency", to.worker_concurrency, "runs at a time" + of + " in one process");
     verb->add_option("--" + prefix + "rate", to.rate, "starts" + of + " in a period, as 100/1s");
@@ -144,6 +144,35 @@ void add_queues(CLI::App& app, Common& common, QueueArguments& arguments) {
   });
 }
 
+void add_bounds(CLI::App* verb, LimitArguments& arguments) {
+  verb->add_option("NAME", arguments.name, "name of the limit")->required();
+  verb->add_option("--rate", arguments.rate, "so many may begin in each --per");
+  verb->add_option("--per", arguments.per, "500ms, 1s, 1m, 1h (1s)");
+  verb->add_option("--burst", arguments.burst, "so many beyond an even rate");
+  verb->add_option("--concurrency", arguments.concurrency, "so many at the same time");
+  verb->add_option("--weight", arguments.weights, "KEY=SHARE; may be repeated");
+}
+
+void add_limits(CLI::App& app, Common& common, LimitArguments& arguments) {
+  CLI::App* group = app.add_subcommand("limits", "Limits that steps of all processes share");
+  group->require_subcommand(1);
+  add_verb(*group, common, "list", "List limits: bounds, who waits, who holds")->callback([&] { run_limits_list(common); });
+  CLI::App* make = add_verb(*group, common, "register", "Make a limit, or replace its bounds");
+  add_bounds(make, arguments);
+  make->callback([&] { run_limits_register(common, arguments); });
+  CLI::App* alter = add_verb(*group, common, "alter", "Change the bounds that are given");
+  add_bounds(alter, arguments);
+  alter->callback([&] { run_limits_alter(common, arguments); });
+  CLI::App* drop = add_verb(*group, common, "drop", "Remove a limit; refused while somebody waits or holds");
+  drop->add_option("NAME", arguments.name, "name of the limit")->required();
+  drop->add_flag("--force", arguments.force, "although it is in use");
+  drop->callback([&] { run_limits_drop(common, arguments); });
+  CLI::App* hold = add_verb(*group, common, "hold", "Let nobody begin for a time; 0 ends a hold");
+  hold->add_option("NAME", arguments.name, "name of the limit")->required();
+  hold->add_option("DURATION", arguments.duration, "500ms, 30s, 5m, 2h; 0 ends the hold")->required();
+  hold->callback([&] { run_limits_hold(common, arguments); });
+}
+
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
   if (!hint.empty()) message += " (hint: " + hint + ")";
   message = without_passwords(std::move(message), db);
@@ -175,6 +204,7 @@ int main(int argc, char** argv) {
   StartArguments start;
   ChangeArguments change;
   QueueArguments queues;
+  LimitArguments limit;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
@@ -184,6 +214,7 @@ int main(int argc, char** argv) {
   add_cancel(app, common, change);
   add_resume(app, common, change);
   add_queues(app, common, queues);
+  add_limits(app, common, limit);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

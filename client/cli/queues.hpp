@@ -10,7 +10,7 @@
 namespace dbos::cli {
 
 // Numbers as typed; empty = not given, `none` takes a limit away.
-struct LimitArguments {
+struct QueueLimitArguments {
   std::string worker_concurrency = {};
   std::string concurrency = {};
   std::string rate = {};  // 100/1s
@@ -18,8 +18,8 @@ struct LimitArguments {
 
 struct QueueArguments {
   std::string name = {};
-  LimitArguments whole = {};
-  LimitArguments partition = {};
+  QueueLimitArguments whole = {};
+  QueueLimitArguments partition = {};
   std::string fair = {};                  // yes, no
   std::vector<std::string> weights = {};  // KEY=NUMBER
   std::string polling_interval = {};

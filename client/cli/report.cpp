@@ -142,6 +142,24 @@ std::string list_text(const std::vector<WorkflowInfo>& workflows) {
   return table.text();
 }
 
+nlohmann::json to_json(const LimitInfo& limit) {
+  nlohmann::json out = {{"name", limit.name},       {"burst", limit.burst},     {"weights", nlohmann::json::parse(limit.weights_json)},
+                        {"waiting", limit.waiting}, {"holding", limit.holding}, {"granted", limit.granted}};
+  if (limit.rate > 0) out["rate"] = limit.rate, out["per_ms"] = limit.per_ms;
+  if (limit.concurrency > 0) out["concurrency"] = limit.concurrency;
+  if (limit.held_until > 0) out["held_until"] = limit.held_until;
+  return out;
+}
+
+std::string limits_text(const std::vector<LimitInfo>& limits) {
+  Table table({"NAME", "RATE", ">BURST", ">CONCURRENCY", ">WAITING", ">HOLDING", ">GRANTED", "HELD UNTIL", "WEIGHTS"});
+  for (const auto& limit : limits)
+    table.add({printable(limit.name), limit.rate > 0 ? nlohmann::json(limit.rate).dump() + " per " + duration_text(limit.per_ms) : "-",
+               std::to_string(limit.burst), limit.concurrency > 0 ? std::to_string(limit.concurrency) : "-", std::to_string(limit.waiting),
+               std::to_string(limit.holding), std::to_string(limit.granted), local_time(limit.held_until), printable(limit.weights_json)});
+  return table.text();
+}
+
 std::string show_text(const WorkflowInfo& w, const std::vector<StepInfo>& steps, bool colour, std::size_t columns) {
   Table facts({"id", printable(w.id)});
   auto fact = [&](const char* key, const std::string& value) {

@@ -113,6 +113,16 @@ class Client {
   void drop_queue(const std::string& name, bool force = false);
   std::vector<QueueInfo> queues();
 
+  // Limits that steps share (StepOptions::limit). register_limit() makes one or replaces its bounds; the others
+  // throw Error WF040 for an unknown one.
+  void register_limit(const std::string& name, const LimitOptions& options);
+  void alter_limit(const std::string& name, const LimitChange& change);
+  // How many waited or held a permit; throws Error WF043 while somebody does, unless force.
+  std::int64_t drop_limit(const std::string& name, bool force = false);
+  // Nobody begins for so long; the longest hold counts, 0 ends it. Returns its end in epoch ms.
+  std::int64_t hold(const std::string& name, Milliseconds duration);
+  std::vector<LimitInfo> limits();
+
   // Throws ConnectionError or Error (WF002, WF004) when the server, the extension or the tables do not fit this client.
   void check();
 

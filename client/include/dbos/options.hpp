@@ -140,6 +140,15 @@ struct LimitOptions {
   std::map<std::string, double> weights = {};
 };
 
+// What is empty stays as it is.
+struct LimitChange {
+  std::optional<double> rate = {};
+  std::optional<Milliseconds> per = {};
+  std::optional<int> burst = {};
+  std::optional<int> concurrency = {};
+  std::optional<std::map<std::string, double>> weights = {};
+};
+
 // A run that waits until calls with its key have paused; a later call replaces the arguments of those before.
 struct DebounceOptions {
   // How long calls have to pause before the run starts. Required.

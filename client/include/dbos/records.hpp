@@ -48,6 +48,20 @@ struct WorkflowInfo {
   std::optional<std::string> error = {};
 };
 
+// A limit that steps share; 0 = no bound.
+struct LimitInfo {
+  std::string name;
+  double rate = 0;
+  std::int64_t per_ms = 0;
+  int burst = 0;
+  int concurrency = 0;
+  std::string weights_json;
+  std::int64_t waiting = 0;
+  std::int64_t holding = 0;  // permits, and slots that are about to be told
+  std::int64_t granted = 0;
+  std::int64_t held_until = 0;  // 0 = not held
+};
+
 struct StepInfo {
   int function_id = 0;
   std::string name;

@@ -201,6 +201,12 @@ void Client::drop_queue(const std::string& name, bool force) {
 }
 std::vector<QueueInfo> Client::queues() { return impl_->store.queues(); }
 
+void Client::register_limit(const std::string& name, const LimitOptions& options) { impl_->store.register_limit(name, options); }
+void Client::alter_limit(const std::string& name, const LimitChange& change) { impl_->store.alter_limit(name, change); }
+std::int64_t Client::drop_limit(const std::string& name, bool force) { return impl_->store.drop_limit(name, force); }
+std::int64_t Client::hold(const std::string& name, Milliseconds duration) { return impl_->store.hold(name, duration); }
+std::vector<LimitInfo> Client::limits() { return impl_->store.limits(); }
+
 void Client::check() { impl_->store.check_version(); }
 
 }  // namespace dbos

@@ -54,6 +54,10 @@ class ClientStore {
   void drop_queue(const std::string& name, bool force);
   std::vector<QueueInfo> queues();
   void register_limit(const std::string& name, const LimitOptions& options);
+  void alter_limit(const std::string& name, const LimitChange& change);
+  std::int64_t drop_limit(const std::string& name, bool force);
+  std::int64_t hold(const std::string& name, Milliseconds duration);
+  std::vector<LimitInfo> limits();
   // Extension and schema versions: throws when missing, older or newer than this client can use.
   void check_version();
   std::string install();

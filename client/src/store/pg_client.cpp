@@ -47,6 +47,12 @@ constexpr const char* kRegisterLimit =
     "SELECT 1 FROM dbos_sys.register_limit($1, $2::pg_catalog.text::pg_catalog.float8, $3::pg_catalog.text::pg_catalog.interval, $4, "
     "$5::pg_catalog.text::pg_catalog.int4, $6)";
 constexpr const char* kDebounce = "SELECT dbos_sys.debounce_inputs($1, $2, $3, $4, $5, $6, $7)";
+constexpr const char* kAlterLimit =
+    "SELECT 1 FROM dbos_sys.alter_limit($1, $2::pg_catalog.text::pg_catalog.float8, $3::pg_catalog.text::pg_catalog.interval, "
+    "$4::pg_catalog.text::pg_catalog.int4, $5::pg_catalog.text::pg_catalog.int4, $6::pg_catalog.text::pg_catalog.jsonb)";
+constexpr const char* kLimits =
+    "SELECT l.name, COALESCE(l.rate, 0)::pg_catalog.text, (EXTRACT(epoch FROM l.per) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, l.burst, "
+    "COALESCE(l.concurrency, 0), l.weights::pg_catalog.text, l.waiting, l.holding, l.granted, COALESCE(l.held_until, 0) FROM dbos_sys.limits() AS l";
 constexpr const char* kInstall = "SELECT dbos_sys.install()::pg_catalog.text";
 
 WorkflowInfo read_info(const pg::Result& rows, int row) {
@@ -251,13 +257,23 @@ std::string ClientStore::debounce(const DebounceRequest& request) {
   return impl_->pool.run(Repeat::write, kDebounce, params, "debounce", request.id).text(0, 0);
 }
 
+namespace {
+
+std::string shares_text(const std::map<std::string, double>& weights) {
+  ObjectText shares;
+  for (const auto& [key, weight] : weights) shares.json(key, Codec<double>::encode(weight));
+  return shares.str_or_empty_object();
+}
+
+std::string span_text(Milliseconds span) { return std::to_string(span.count()) + " milliseconds"; }
+
+}  // namespace
+
 void ClientStore::register_limit(const std::string& name, const LimitOptions& options) {
-  ObjectText weights;
-  for (const auto& [key, weight] : options.weights) weights.json(key, Codec<double>::encode(weight));
   auto rate = options.rate == 0 ? "" : Codec<double>::encode(options.rate);
-  auto per = std::to_string(options.per.count()) + " milliseconds";
+  auto per = span_text(options.per);
   auto concurrency = options.concurrency == 0 ? "" : std::to_string(options.concurrency);
-  auto shares = weights.str_or_empty_object();
+  auto shares = shares_text(options.weights);
   pg::Params params;
   params.text(name).text_or_null(rate).text(per).int4(options.burst).text_or_null(concurrency).jsonb(shares);
   impl_->pool.run(Repeat::read, kRegisterLimit, params, "register_limit");
@@ -273,6 +289,47 @@ void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(imp
 void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name); }
 void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force); }
 std::vector<QueueInfo> ClientStore::queues() { return list_queues(impl_->pool); }
+
+void ClientStore::alter_limit(const std::string& name, const LimitChange& change) {
+  auto rate = change.rate ? Codec<double>::encode(*change.rate) : "";
+  auto per = change.per ? span_text(*change.per) : "";
+  auto burst = change.burst ? std::to_string(*change.burst) : "";
+  auto concurrency = change.concurrency ? std::to_string(*change.concurrency) : "";
+  auto shares = change.weights ? shares_text(*change.weights) : "";
+  pg::Params params;
+  params.text(name).text_or_null(rate).text_or_null(per).text_or_null(burst).text_or_null(concurrency).text_or_null(shares);
+  impl_->pool.run(Repeat::read, kAlterLimit, params, "alter_limit");
+}
+
+std::int64_t ClientStore::drop_limit(const std::string& name, bool force) {
+  return impl_->pool.run(Repeat::write, "SELECT dbos_sys.drop_limit($1, $2)", pg::Params().text(name).boolean(force), "drop_limit").int8(0, 0);
+}
+
+std::int64_t ClientStore::hold(const std::string& name, Milliseconds duration) {
+  auto span = span_text(duration);
+  return impl_->pool
+      .run(Repeat::read, "SELECT dbos_sys.hold($1, $2::pg_catalog.text::pg_catalog.interval)", pg::Params().text(name).text(span), "hold")
+      .int8(0, 0);
+}
+
+std::vector<LimitInfo> ClientStore::limits() {
+  auto rows = impl_->pool.run(Repeat::read, kLimits, {}, "limits");
+  std::vector<LimitInfo> limits;
+  for (int row = 0; row < rows.rows(); ++row) {
+    auto rate = rows.text(row, 1);
+    limits.push_back({.name = rows.text(row, 0),
+                      .rate = std::strtod(rate.c_str(), nullptr),
+                      .per_ms = rows.int8(row, 2),
+                      .burst = rows.int4(row, 3),
+                      .concurrency = rows.int4(row, 4),
+                      .weights_json = rows.text(row, 5),
+                      .waiting = rows.int8(row, 6),
+                      .holding = rows.int8(row, 7),
+                      .granted = rows.int8(row, 8),
+                      .held_until = rows.int8(row, 9)});
+  }
+  return limits;
+}
 
 void ClientStore::check_version() {
   auto connection = impl_->pool.acquire();

@@ -1,0 +1,108 @@
+// dbos-sys limits: the limits that steps share.
+#include <charconv>
+#include <dbos/client.hpp>
+#include <dbos/error.hpp>
+#include <iostream>
+
+#include "commands.hpp"
+#include "report.hpp"
+#include "text.hpp"
+
+namespace dbos::cli {
+
+namespace {
+
+Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
+
+template <class Number>
+std::optional<Number> number_option(const char* option, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  Number value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError(std::string(option) + " '" + text + "' is not a number", {}, {}, "write digits, as 10");
+  return value;
+}
+
+Milliseconds duration(const char* option, const std::string& text) {
+  auto span = parse_duration(text);
+  if (!span) throw UsageError(std::string(option) + " '" + text + "' is not a duration", {}, {}, "write 500ms, 30s, 5m, 2h or 1d");
+  return *span;
+}
+
+std::map<std::string, double> weights_option(const std::vector<std::string>& given) {
+  std::map<std::string, double> weights;
+  for (const auto& text : given) {
+    auto equals = text.rfind('=');
+    auto share = equals == std::string::npos ? std::nullopt : number_option<double>("--weight", text.substr(equals + 1));
+    if (!share) throw UsageError("--weight '" + text + "' is not KEY=SHARE", {}, {}, "write --weight tenant-a=3");
+    weights[text.substr(0, equals)] = *share;
+  }
+  return weights;
+}
+
+// The limit as it is now.
+void report(Client& client, const Common& common, const std::string& name) {
+  std::vector<LimitInfo> limits;
+  for (auto& limit : client.limits()) {
+    if (limit.name == name) limits.push_back(std::move(limit));
+  }
+  if (common.json) std::cout << (limits.empty() ? nlohmann::json() : to_json(limits.front())).dump(2) << "\n";
+  else std::cout << limits_text(limits);
+}
+
+}  // namespace
+
+void run_limits_list(const Common& common) {
+  auto limits = connect(common).limits();
+  if (common.json) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& limit : limits) rows.push_back(to_json(limit));
+    std::cout << rows.dump(2) << "\n";
+  } else if (limits.empty()) {
+    std::cerr << "no limit is registered\n";
+  } else {
+    std::cout << limits_text(limits);
+  }
+}
+
+void run_limits_register(const Common& common, const LimitArguments& arguments) {
+  // An explicit 0 is a mistake here, not the absence of a bound.
+  LimitChange given{.rate = number_option<double>("--rate", arguments.rate),
+                    .burst = number_option<int>("--burst", arguments.burst),
+                    .concurrency = number_option<int>("--concurrency", arguments.concurrency)};
+  if (given.rate == 0.0 || given.concurrency == 0)
+    throw UsageError("a bound of 0 would let nobody begin", {}, {}, "give a number above 0, or hold the limit");
+  Client client = connect(common);
+  client.register_limit(arguments.name, {.rate = given.rate.value_or(0),
+                                         .per = arguments.per.empty() ? Milliseconds{1000} : duration("--per", arguments.per),
+                                         .burst = given.burst.value_or(0),
+                                         .concurrency = given.concurrency.value_or(0),
+                                         .weights = weights_option(arguments.weights)});
+  report(client, common, arguments.name);
+}
+
+void run_limits_alter(const Common& common, const LimitArguments& arguments) {
+  LimitChange change{.rate = number_option<double>("--rate", arguments.rate),
+                     .burst = number_option<int>("--burst", arguments.burst),
+                     .concurrency = number_option<int>("--concurrency", arguments.concurrency)};
+  if (!arguments.per.empty()) change.per = duration("--per", arguments.per);
+  if (!arguments.weights.empty()) change.weights = weights_option(arguments.weights);
+  Client client = connect(common);
+  client.alter_limit(arguments.name, change);
+  report(client, common, arguments.name);
+}
+
+void run_limits_drop(const Common& common, const LimitArguments& arguments) {
+  auto used = connect(common).drop_limit(arguments.name, arguments.force);
+  if (common.json) std::cout << nlohmann::json{{"dropped", arguments.name}, {"in_use", used}}.dump(2) << "\n";
+  else std::cout << "dropped " << printable(arguments.name) << (used > 0 ? ", which " + std::to_string(used) + " used\n" : "\n");
+}
+
+void run_limits_hold(const Common& common, const LimitArguments& arguments) {
+  Client client = connect(common);
+  client.hold(arguments.name, duration("DURATION", arguments.duration));
+  report(client, common, arguments.name);
+}
+
+}  // namespace dbos::cli
