@@ -30,9 +30,13 @@ let next = 0;
 async function customer() {
   while (next < Number(ORDERS)) {
     const order = `${name}-${(next += 1)}`;
-    const handle = await DBOS.startWorkflow(fulfil, { workflowID: order })(order);
-    note('started', order);
-    await handle.getResult();
+    try {
+      const handle = await DBOS.startWorkflow(fulfil, { workflowID: order })(order);
+      note('started', order);
+      await handle.getResult();
+    } catch (error) {
+      note('unanswered', order, String(error).split('\n')[0]);
+    }
   }
 }
 for (let i = 0; i < Number(AT_ONCE); i += 1) customer();

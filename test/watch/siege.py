@@ -18,6 +18,12 @@ WEIGHTS = {
 PROMISED_ALONE = [fault for fault in WEIGHTS if fault != BEYOND]
 
 
+def last_words(one):
+    with open(one.errors, encoding="utf-8", errors="replace") as file:
+        said = [line.strip() for line in file if "rror" in line]
+    return " / ".join(line[:150] for line in said[-4:]) or "nothing said"
+
+
 class Siege:
     def __init__(self, folder, backoff, generator):
         self.server = Server("siege0", ["siege"], backoff)
@@ -47,19 +53,13 @@ class Siege:
         while True:
             for one in [one for one in self.fleet if one.process.poll() is not None]:
                 self.ended += 1
-                print(f"# {one.name} ended by itself: {self.last_words(one)}", flush=True)
+                print(f"# {one.name} ended by itself: {last_words(one)}", flush=True)
                 self.replace(one)
             victim = self.random.choice(self.fleet)
             until(f"{victim.name} is busy", lambda: victim.process.poll() is not None or pending(self.scene.admin, victim.name) >= 2, 120)
             if victim.process.poll() is None:
                 time.sleep(self.random.random() * 0.5)
                 return victim
-
-    @staticmethod
-    def last_words(one):
-        with open(one.errors, encoding="utf-8", errors="replace") as file:
-            said = [line.strip() for line in file if "rror" in line]
-        return said[-1][:200] if said else "nothing said"
 
     def struck(self, fault, victims, times=None):
         self.tried[fault] += times or len(victims)

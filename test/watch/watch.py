@@ -9,7 +9,7 @@ import time
 from applications import ROLE, ROOT, Account, Process, Road, Server, pending, row
 from harness import Tap, equal, raises, until
 from scene import Scene, finished, judged
-from siege import besiege
+from siege import besiege, last_words
 
 # SDKs double their pauses, with a jitter of a half: they may stay away three times as long as the server did.
 BACKOFF = 40.0
@@ -173,10 +173,15 @@ def failed_over(server, folder):
 
 def lives_on(scene, since):
     """After the server's return at `since`: `two` is dead, and everybody else is not."""
+    def still_here():
+        for one in scene.processes[:1] + scene.processes[2:]:
+            equal(one.process.poll(), None, f"exit of {one.name}, which is to live ({last_words(one)})")
     until("the dead one's work is taken", lambda: pending(scene.admin, "two") == 0, BACKOFF + 60)
     held = float(scene.admin.value("SELECT extract(epoch FROM now())")) - float(since)
     assert held >= BACKOFF - 0.5, f"taken {held:.1f} s after the server's return"
+    still_here()
     finished(scene.admin, 120)
+    still_here()
     equal(scene.admin.query("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'one-%' AND recovery_attempts > 1"), [["0"]], "of the living, taken")
     assert int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'two-%' AND recovery_attempts > 1")) > 0, "of the dead, taken"
     judged(scene.admin, scene.folder, {"two"})
