@@ -90,7 +90,8 @@ void check_limit(const std::string& name, const LimitOptions& options) {
   if (options.rate == 0 && options.concurrency == 0) throw UsageError("limit " + name + " has neither rate nor concurrency: it bounds nothing");
   if (options.rate == 0 && options.burst > 0) throw UsageError("limit " + name + ": burst without rate");
   for (const auto& [key, weight] : options.weights) {
-    if (!std::isfinite(weight) || weight <= 0) throw UsageError("limit " + name + ": the weight of key " + key + " must be above 0");
+    if (!std::isfinite(weight) || weight <= 0)
+      throw UsageError(std::string("limit ").append(name).append(": the weight of key ").append(key).append(" must be above 0"));
   }
 }
 
