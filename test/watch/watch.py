@@ -8,7 +8,7 @@ import time
 
 from applications import ROLE, ROOT, Account, Process, Road, Server, pending, row
 from harness import Tap, equal, raises, until
-from scene import Scene, finished, judged
+from scene import Scene, finished, judged, settled
 from siege import besiege, last_words
 
 # SDKs double their pauses, with a jitter of a half: they may stay away three times as long as the server did.
@@ -40,11 +40,15 @@ def alive_keeps(scene, victim, fault, after):
     held = {r[0] for r in scene.admin.query(f"SELECT workflow_uuid FROM dbos.workflow_status WHERE status = 'PENDING' AND executor_id = '{victim.name}'")}
     fault()
     after()
-    finished(scene.admin)
+    settled(scene)
     names = ",".join(f"'{order}'" for order in held)
     equal(scene.admin.query(f"SELECT DISTINCT executor_id, recovery_attempts FROM dbos.workflow_status WHERE workflow_uuid IN ({names})"),
           [[victim.name, "1"]], "owners of what it held")
-    equal(judged(scene.admin, scene.folder).repeated(), 0, "bodies that ran again")
+    equal(Account(os.path.join(scene.folder, "effects.log"), ()).repeated(), 0, "bodies that ran again")
+    # What its SDK has let go of is taken when the process is gone.
+    victim.stop()
+    finished(scene.admin)
+    judged(scene.admin, scene.folder, {victim.name}, broken_pipes=True)
 
 
 def other_roles(server, folder):
@@ -180,11 +184,14 @@ def lives_on(scene, since):
     held = float(scene.admin.value("SELECT extract(epoch FROM now())")) - float(since)
     assert held >= BACKOFF - 0.5, f"taken {held:.1f} s after the server's return"
     still_here()
-    finished(scene.admin, 120)
+    settled(scene, 120)
     still_here()
     equal(scene.admin.query("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'one-%' AND recovery_attempts > 1"), [["0"]], "of the living, taken")
     assert int(scene.admin.value("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid LIKE 'two-%' AND recovery_attempts > 1")) > 0, "of the dead, taken"
-    judged(scene.admin, scene.folder, {"two"})
+    # What the living one's SDK has let go of is taken when the process is gone.
+    scene.processes[0].stop()
+    finished(scene.admin)
+    judged(scene.admin, scene.folder, {"one", "two"}, broken_pipes=True)
 
 
 def cut_off(server, folder):
