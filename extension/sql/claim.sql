@@ -13,10 +13,11 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_tuples tid[];
   v_dead text[];
 BEGIN
   WITH picked AS MATERIALIZED (
-    SELECT w.workflow_uuid AS id, COALESCE(w.recovery_attempts, 0) > 0 OR COALESCE(w.executor_id, '') <> '' AS again,
+    SELECT w.ctid AS tuple, w.workflow_uuid AS id, COALESCE(w.recovery_attempts, 0) > 0 OR COALESCE(w.executor_id, '') <> '' AS again,
       COALESCE(w.recovery_attempts, 0) > p_max[array_position(p_keys, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead,
       w.priority, w.created_at
     FROM dbos.workflow_status AS w
@@ -26,10 +27,11 @@ BEGIN
       AND w.name || E'\x1f' || COALESCE(w.class_name, '') = ANY (p_keys) AND COALESCE(w.config_name, '') = ''
     ORDER BY w.priority, w.created_at LIMIT p_room
     FOR NO KEY UPDATE SKIP LOCKED)
-  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.id) FILTER (WHERE p.again),
-    COALESCE(array_agg(p.id) FILTER (WHERE p.dead), '{}'), (array_agg(p.priority))[count(*)], (array_agg(p.created_at))[count(*)]
-  INTO ids, again, v_dead, priority, created FROM picked AS p;
-  PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, p_rate, p_now, ids, v_dead);
+  SELECT COALESCE(array_agg(p.id) FILTER (WHERE p.dead IS NOT TRUE), '{}'), array_agg(p.tuple) FILTER (WHERE p.dead IS NOT TRUE),
+    array_agg(p.id) FILTER (WHERE p.again), COALESCE(array_agg(p.id) FILTER (WHERE p.dead), '{}'),
+    (array_agg(p.priority))[count(*)], (array_agg(p.created_at))[count(*)]
+  INTO ids, v_tuples, again, v_dead, priority, created FROM picked AS p;
+  PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, p_rate, p_now, v_tuples, v_dead);
 END;
 $$;
 

@@ -175,7 +175,7 @@ $$;
 CREATE OR REPLACE FUNCTION dbos_sys.pick_by_partition(
   p_application text, p_version text, p_latest boolean, p_queue text, p_room bigint, p_names text[], p_max integer[],
   p_keys text[], p_finishes double precision[], p_weights double precision[], p_rooms bigint[],
-  OUT ids text[], OUT again text[], OUT dead text[], OUT counts bigint[], OUT last_start double precision, OUT missed boolean)
+  OUT ids text[], OUT tuples tid[], OUT again text[], OUT dead text[], OUT counts bigint[], OUT last_start double precision, OUT missed boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,19 +195,20 @@ BEGIN
     WHERE k.room > 0
     ORDER BY start, k.place LIMIT p_room),
   held AS MATERIALIZED (
-    SELECT h.id, h.place, h.start, w.again,
+    SELECT h.id, w.tuple, h.place, h.start, w.again,
       w.attempts > p_max[array_position(p_names, w.name || E'\x1f' || COALESCE(w.class_name, ''))] AS dead
     FROM heads AS h, LATERAL (
-      SELECT s.name, s.class_name, COALESCE(s.recovery_attempts, 0) AS attempts,
+      SELECT s.ctid AS tuple, s.name, s.class_name, COALESCE(s.recovery_attempts, 0) AS attempts,
         COALESCE(s.recovery_attempts, 0) > 0 OR COALESCE(s.executor_id, '') <> '' AS again
       FROM dbos.workflow_status AS s
       WHERE s.workflow_uuid = h.id AND COALESCE(s.status, '') = 'ENQUEUED' AND s.queue_name = p_queue FOR NO KEY UPDATE SKIP LOCKED) AS w)
-  SELECT COALESCE(array_agg(h.id ORDER BY h.start, h.place) FILTER (WHERE h.dead IS NOT TRUE), '{}'), COALESCE(array_agg(h.id) FILTER (WHERE h.again), '{}'),
+  SELECT COALESCE(array_agg(h.id ORDER BY h.start, h.place) FILTER (WHERE h.dead IS NOT TRUE), '{}'),
+    array_agg(h.tuple) FILTER (WHERE h.dead IS NOT TRUE), COALESCE(array_agg(h.id) FILTER (WHERE h.again), '{}'),
     COALESCE(array_agg(h.id) FILTER (WHERE h.dead), '{}'), max(h.start) FILTER (WHERE h.dead IS NOT TRUE),
     count(*) < (SELECT count(*) FROM heads),
     ARRAY(SELECT (SELECT count(*) FROM held AS g WHERE g.place = r.place AND g.dead IS NOT TRUE)
       FROM generate_series(1, cardinality(p_keys)) AS r(place) ORDER BY r.place)
-  INTO ids, again, dead, last_start, missed, counts
+  INTO ids, tuples, again, dead, last_start, missed, counts
   FROM held AS h;
 END;
 $$;
@@ -272,7 +273,7 @@ BEGIN
       p_limits.part_concurrency, p_limits.part_worker, p_limits.part_rate_max, p_limits.part_rate_ms, p_now) AS r;
     SELECT g.* INTO v_got FROM dbos_sys.pick_by_partition(p_application, p_version, p_latest, p_queue, p_room - cardinality(ids), p_names, p_max,
       v_next.keys, v_next.finishes, v_next.weights, v_bound.rooms) AS g;
-    PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, v_rate, p_now, v_got.ids, v_got.dead);
+    PERFORM dbos_sys.mark_claimed(p_application, p_executor, p_version, p_token, v_rate, p_now, v_got.tuples, v_got.dead);
     IF p_limits.part_rate_max IS NOT NULL AND v_got.ids <> '{}' THEN
       PERFORM dbos_sys.log_starts(p_application, p_queue, v_next.keys, v_got.counts, p_limits.part_rate_ms, p_now);
     END IF;

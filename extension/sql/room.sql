@@ -144,22 +144,21 @@ BEGIN
 END;
 $$;
 
--- Makes rows that the caller has locked PENDING under the token; the dead ones have used up their recoveries.
+-- Makes rows that the caller has locked PENDING under the token, by their places in the table: no index is searched. The dead ones have used
+-- up their recoveries.
 CREATE OR REPLACE FUNCTION dbos_sys.mark_claimed(
-  p_application text, p_executor text, p_version text, p_token text, p_rate boolean, p_now bigint, p_ids text[], p_dead text[])
+  p_application text, p_executor text, p_version text, p_token text, p_rate boolean, p_now bigint, p_tuples tid[], p_dead text[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF p_ids <> '{}' THEN
-    UPDATE dbos.workflow_status AS w
-    SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
-      application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
-      started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
-      workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
-    WHERE w.workflow_uuid = ANY (p_ids);
-  END IF;
+  UPDATE dbos.workflow_status AS w
+  SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
+    application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
+    started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
+    workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
+  WHERE w.ctid = ANY (p_tuples);
   IF p_dead <> '{}' THEN
     UPDATE dbos.workflow_status AS w
     SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1, owner_xid = NULL, queue_name = NULL,
