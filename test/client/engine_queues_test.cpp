@@ -61,6 +61,56 @@ TEST_CASE("the end of a run asks for the queue that it made room on") {
   CHECK(p.eventually([&] { return p.status("a") == "SUCCESS" && p.status("b") == "SUCCESS" && p.status("c") == "SUCCESS"; }));
 }
 
+TEST_CASE("room that the end of a run made while a claim was under way is asked for") {
+  Process p;
+  Claims claims(p);
+  Gate gate;
+  p.options.poll_interval = 1h;
+  p.workflow<void()>("slow", [&](Context& ctx) { ctx.step("s", [&] { gate.pass(); }); });
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.database->rooms[kQueue] = 1;
+  p.database->enqueue("a", "slow", encode_arguments());
+  p.launch();
+  gate.entered.get_future().wait();
+  p.database->enqueue("b", "quick", encode_arguments());
+  // The claim finds no room, the run ends, and only then the claim is answered.
+  p.database->report({.queue = kQueue, .waits = true});
+  auto before = claims.count();
+  p.store->hold_claims(true);
+  p.store->notify("dbos_sys", "work");
+  REQUIRE(p.eventually([&] { return claims.count() > before; }));
+  gate.open.set_value();
+  REQUIRE(p.eventually([&] { return p.status("a") == "SUCCESS" && p.engine->wait_outcome("a", nullptr, 0ms); }));
+  p.store->hold_claims(false);
+  CHECK(p.eventually([&] { return p.status("b") == "SUCCESS"; }));
+}
+
+TEST_CASE("a claim does not wait for a large flush: each is a trip of its own") {
+  std::mutex mutex;
+  std::vector<std::pair<std::size_t, bool>> sent;  // runs in the flush, whether it claims
+  Process p;
+  p.watcher = [&](const Trip& trip) {
+    std::lock_guard lock(mutex);
+    sent.emplace_back(trip.flush ? trip.flush->runs.size() : 0, trip.claim.has_value());
+  };
+  p.options.poll_interval = 1h;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  p.start_together("quick", [&] {
+    for (int i = 0; i < 40; ++i) runs.push_back(p.start("quick", "r" + std::to_string(i)));
+    p.store->notify("dbos_sys", "work");
+    std::lock_guard lock(mutex);
+    sent.clear();
+  });
+  p.store->pause(false);
+  for (const auto& run : runs) CHECK(p.result(run) == "1");
+  std::lock_guard lock(mutex);
+  CHECK(std::any_of(sent.begin(), sent.end(), [](const auto& trip) { return trip.first >= 16; }));
+  CHECK(std::none_of(sent.begin(), sent.end(), [](const auto& trip) { return trip.first >= 16 && trip.second; }));
+  CHECK(std::any_of(sent.begin(), sent.end(), [](const auto& trip) { return trip.first == 0 && trip.second; }));
+}
+
 TEST_CASE("after a dear walk claims begin at the last run taken, until ten times its cost has passed") {
   Process p;
   Claims claims(p);

@@ -67,7 +67,7 @@ void MemoryStore::poll(MonotonicTime until) {
       faults->pop_front();
     }
     pending.committed = true;
-    pending.withheld = hold_loads_ && !pending.trip->load.empty();
+    pending.withheld = (hold_loads_ && !pending.trip->load.empty()) || (hold_claims_ && pending.trip->claim);
     pending.reply = commit(*pending.trip, fault);
   }
   std::deque<Pending> answered;
@@ -123,6 +123,15 @@ void MemoryStore::fail_next_limits(Fault fault) {
 void MemoryStore::watch(std::function<void(const Trip&)> watcher) {
   std::lock_guard lock(mutex_);
   watch_ = std::move(watcher);
+}
+
+void MemoryStore::hold_claims(bool on) {
+  std::lock_guard lock(mutex_);
+  hold_claims_ = on;
+  for (auto& pending : pending_) {
+    if (pending.trip->claim) pending.withheld = on;
+  }
+  changed_.notify_all();
 }
 
 void MemoryStore::hold_loads(bool on) {

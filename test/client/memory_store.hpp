@@ -158,6 +158,8 @@ class MemoryStore final : public Store {
   // Trips that load runs are committed at once and answered in their order, one for each release_load(), while held.
   void hold_loads(bool on);
   void release_load();
+  // Trips that claim are committed at once and answered after this is off again.
+  void hold_claims(bool on);
   int loads_waiting() const;
   // Trips that carry anything but a flush fail for good.
   void fail_companions(bool on);
@@ -211,6 +213,7 @@ class MemoryStore final : public Store {
   bool paused_ = false;
   std::function<void(const Trip&)> watch_;
   bool hold_loads_ = false;
+  bool hold_claims_ = false;
   bool fail_companions_ = false;
   bool overlapped_ = false;
   int trips_ = 0;

@@ -16,6 +16,8 @@ constexpr std::chrono::milliseconds kHeldPausePerRun{1};
 constexpr std::chrono::seconds kMaintainInterval{1};
 // How long stopped code has to end, and then the sign-off.
 constexpr std::chrono::seconds kStopGrace{2};
+// From so many runs on a flush is worth a transaction of its own beside the claim.
+constexpr std::size_t kParcelsBesideClaim = 16;
 
 // Threads that were left behind may come back: what they use is never destroyed.
 void keep_for_ever(std::shared_ptr<Engine> engine) {
@@ -118,7 +120,7 @@ MonotonicTime Engine::next_look() const {
   return until;
 }
 
-// One trip with all that is due; false when nothing is.
+// One trip with all that is due; false when nothing is. A claim beside a large flush is a trip of its own: two backends then work for us.
 bool Engine::send_something() {
   auto time = now();
   for (auto entry = again_.begin(); entry != again_.end(); ++entry) {
@@ -147,7 +149,14 @@ bool Engine::send_something() {
   if (!any) return false;
   // The runs of the parcels cannot change what was taken: packing needs no lock.
   if (!shipment->parcels.empty()) pack(*shipment);
+  std::shared_ptr<Shipment> claim;
+  if (trip.claim && shipment->parcels.size() >= kParcelsBesideClaim && store_->free_lanes() > 1) {
+    claim = std::make_shared<Shipment>();
+    claim->trip = std::make_shared<Trip>();
+    claim->trip->claim = std::exchange(trip.claim, std::nullopt);
+  }
   ship(std::move(shipment));
+  if (claim) ship(std::move(claim));
   return true;
 }
 

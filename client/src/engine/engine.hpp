@@ -32,12 +32,18 @@
 
 namespace dbos::detail {
 
+inline constexpr int kPerClaim = 500;
+
 struct ServedQueue {
   std::string name;
   int worker_concurrency = 0;
   int running = 0;
-  bool due = true;           // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
-  bool waits = false;        // its concurrency is used up: the end of a run here makes it due
+  bool due = true;      // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
+  bool waits = false;   // its concurrency is used up: the end of a run here makes it due
+  bool ended = false;   // a run here has ended since the claim was sent
+  bool missed = false;  // and the claim did not see it
+  // Runs that a claim takes at most. Half of what may run at a time: one half is claimed while the ends of the other are written.
+  int per_claim = kPerClaim;
   MonotonicTime retry_at{};  // due then; none when zero
   // A head that is dear to walk (dead or foreign entries that vacuum has to keep) is walked again only when ten times its cost has passed;
   // until then claims begin at the last run taken.
@@ -173,6 +179,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void leave_place(Run& run, bool for_good = false);
   bool claim_capacity(std::vector<QueueLimit>& limits);
   void expire_retries();
+  void notice_ends(const ClaimRequest& claim);
   void learn(const ClaimRequest& claim, const TripReply& reply);
   void expect_work();
 

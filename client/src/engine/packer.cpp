@@ -138,6 +138,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   if (trip.limits) limit_answered(*shipment, reply);
   if (reply.error != TripError::none) return send_again(shipment, reply);
   if (has_companions(trip)) companion_failures_ = 0;
+  if (trip.claim) notice_ends(*trip.claim);
   apply(*shipment, reply);
   if (trip.heartbeat) {
     maintain_here_ = !reply.maintained;

@@ -149,9 +149,12 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (!run.limit_ticket.empty()) limiter_.release(std::exchange(run.limit_ticket, {}));
   if (run.changed) run.changed->notify_all();
   leave_place(run, true);
-  if (auto queue = queues_.find(run.queue); queue != queues_.end() && std::exchange(queue->second.waits, false)) {
-    queue->second.due = true;
-    nudge();
+  if (auto queue = queues_.find(run.queue); queue != queues_.end()) {
+    queue->second.ended = true;
+    if (std::exchange(queue->second.waits, false)) {
+      queue->second.due = true;
+      nudge();
+    }
   }
   if (!run.registration && enqueues_.erase(run.shared_from_this()) > 0 && enqueues_.empty()) idle_.notify_all();
   auto entry = runs_.find(run.id);
@@ -254,16 +257,15 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
 
 // Asks for queues that may hold work and have places free.
 bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
-  constexpr int kPerClaim = 500;
   auto stacks = static_cast<int>(std::min<std::size_t>(stacks_.limit() - std::min(stacks_.limit(), stacks_.in_use()), 1 << 20));
   auto entry = queues_.upper_bound(claimed_after_);
   for (auto left = queues_.size(); left > 0 && stacks > 0; --left, ++entry) {
     if (entry == queues_.end()) entry = queues_.begin();
     auto& [name, queue] = *entry;
     int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
-    int limit = std::min({places, kPerClaim, stacks});
+    int limit = std::min({places, queue.per_claim, stacks});
     if (!queue.due || limit <= 0) continue;
-    queue.due = false;
+    queue.due = queue.ended = false;
     stacks -= limit;
     limits.push_back({name, limit, now() < queue.next_head ? queue.place : std::nullopt});
   }
@@ -281,6 +283,14 @@ void Engine::expire_retries() {
   }
 }
 
+// Before what came with the claim is applied: that the claim saw.
+void Engine::notice_ends(const ClaimRequest& claim) {
+  for (const auto& asked : claim.queues) {
+    auto& queue = queues_.at(asked.queue);
+    queue.missed = queue.ended;
+  }
+}
+
 // When to look again at queues, and from where.
 void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
   constexpr std::chrono::milliseconds kDearWalk{5};
@@ -290,7 +300,8 @@ void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
     auto known = queues_.find(report.queue);
     if (asked == claim.queues.end() || known == queues_.end()) continue;
     auto& queue = known->second;
-    queue.waits = report.waits;
+    queue.waits = report.waits && !queue.missed;
+    queue.due = queue.due || (report.waits && queue.missed);
     if (report.retry_after) queue.retry_at = now() + *report.retry_after;
     if (report.last) queue.place = report.last;
     if (!asked->from) {
