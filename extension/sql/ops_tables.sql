@@ -167,5 +167,46 @@ AS $$
       id uuid NOT NULL DEFAULT gen_random_uuid(),
       partition_key text NOT NULL,
       PRIMARY KEY (queue_name, partition_key, id)
-    )')
+    )'),
+  -- '' selects any. How policies are compared stands in retention.sql.
+  ('retention_policies', '
+    CREATE TABLE dbos_ops.retention_policies (
+      id text PRIMARY KEY DEFAULT gen_random_uuid(),
+      application_name text NOT NULL,
+      queue_name text NOT NULL,
+      workflow text NOT NULL,
+      workflow_like text,
+      status text NOT NULL,
+      weight integer NOT NULL,
+      keeps boolean NOT NULL,
+      keep_ms bigint,
+      keep_rows bigint,
+      cancel_after_ms bigint,
+      updated_at bigint NOT NULL,
+      CONSTRAINT retention_policies_selector UNIQUE (application_name, queue_name, workflow, status)
+    )'),
+  ('pruner', '
+    CREATE TABLE dbos_ops.pruner (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      runner integer,
+      runner_until bigint NOT NULL DEFAULT 0,
+      due_at bigint NOT NULL DEFAULT 0,
+      window_from bigint NOT NULL DEFAULT 0,
+      spent_ms bigint NOT NULL DEFAULT 0,
+      round_at bigint,
+      full_at bigint NOT NULL DEFAULT 0,
+      sweep_at bigint NOT NULL DEFAULT 0,
+      ended_at bigint,
+      workflows bigint NOT NULL DEFAULT 0,
+      orphans bigint NOT NULL DEFAULT 0,
+      bytes bigint NOT NULL DEFAULT 0
+    ) WITH (fillfactor = 50)'),
+  ('prune_marks', '
+    CREATE TABLE dbos_ops.prune_marks (
+      source text PRIMARY KEY,
+      at bigint NOT NULL DEFAULT 0,
+      id text NOT NULL DEFAULT '''',
+      goal bigint NOT NULL,
+      done boolean NOT NULL DEFAULT false
+    ) WITH (fillfactor = 50)')
 $$;

@@ -1,0 +1,236 @@
+-- Pruning: which ended workflows may go, and how they go. Everything here works on arrays of ids, in all tables that hold a workflow; when
+-- prune_rows() deletes the status rows, the foreign keys' cascades find nothing left. prune_rounds.sql calls it batch by batch.
+-- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent may still ask for; one that counts
+-- in the window of its queue's rate; one whose row another transaction has locked.
+-- Plans are held to index reads as in ownership.sql.
+
+-- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`: where the mark then stands, and of those that
+-- this policy governs the ids and times, in order.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_scan(
+  p_policy text, p_at bigint, p_id text, p_goal bigint, p_scan integer, OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+DECLARE
+  v_policy record;
+  -- Nobody has to ask which policy governs where no other could.
+  v_first boolean;
+BEGIN
+  SELECT p.* INTO v_policy FROM dbos_ops.retention_policies AS p WHERE p.id = p_policy;
+  v_first := NOT EXISTS (
+    SELECT FROM dbos_ops.retention_policies AS p
+    WHERE p.keeps AND p.id <> p_policy AND (p.weight, v_policy.workflow) >= (v_policy.weight, p.workflow));
+  SELECT count(*), (array_agg(s.at ORDER BY s.at DESC, s.id DESC))[1], (array_agg(s.id ORDER BY s.at DESC, s.id DESC))[1],
+    COALESCE(array_agg(s.id ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}'), COALESCE(array_agg(s.at ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}')
+  INTO scanned, at, id, ids, ats
+  FROM (
+    SELECT w.workflow_uuid AS id, w.completed_at AS at,
+      w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED')
+        AND (v_policy.workflow IN ('', w.name) OR COALESCE(w.name LIKE v_policy.workflow_like, false)) AND v_policy.queue_name IN ('', w.queue_name)
+        AND v_policy.application_name IN ('', w.application_name) AND v_policy.status IN ('', w.status)
+        AND (v_first OR dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status) = p_policy) AS fits
+    FROM dbos.workflow_status AS w
+    WHERE w.completed_at IS NOT NULL AND (w.completed_at, w.workflow_uuid) > (p_at, p_id) AND w.completed_at <= p_goal
+    ORDER BY w.completed_at, w.workflow_uuid LIMIT p_scan) AS s;
+END;
+$$;
+
+-- The same for workflows that ended without a time: SDKs wrote none before completed_at was there. Their last change stands for it.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_scan_undated(
+  p_at bigint, p_id text, p_goal bigint, p_scan integer, OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+BEGIN
+  SELECT count(*), (array_agg(s.at ORDER BY s.at DESC, s.id DESC))[1], (array_agg(s.id ORDER BY s.at DESC, s.id DESC))[1],
+    COALESCE(array_agg(s.id ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}'), COALESCE(array_agg(s.at ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}')
+  INTO scanned, at, id, ids, ats
+  FROM (
+    SELECT w.workflow_uuid AS id, w.created_at AS at,
+      CASE WHEN w.completed_at IS NULL
+          AND w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED')
+        THEN w.updated_at <= (
+          SELECT m.goal FROM dbos_ops.prune_marks AS m
+          WHERE m.source = 'policy ' || dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status))
+        ELSE false END AS fits
+    FROM dbos.workflow_status AS w
+    WHERE (w.created_at, w.workflow_uuid) > (p_at, p_id) AND w.created_at <= p_goal
+    ORDER BY w.created_at, w.workflow_uuid LIMIT p_scan) AS s;
+END;
+$$;
+
+-- Those of the ids that nobody needs any more.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_free(p_ids text[], p_now bigint)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  RETURN ARRAY(
+    WITH mine AS MATERIALIZED (
+      SELECT w.* FROM unnest(p_ids) AS u(id),
+      LATERAL (
+        SELECT s.workflow_uuid, s.parent_workflow_id, s.queue_name, s.rate_limited, s.started_at_epoch_ms
+        FROM dbos.workflow_status AS s WHERE s.workflow_uuid = u.id OFFSET 0) AS w),
+    -- A parent that runs, or may be resumed, asks for a result that it has not recorded yet.
+    asking AS MATERIALIZED (
+      SELECT m.workflow_uuid, m.parent_workflow_id FROM mine AS m,
+      LATERAL (
+        SELECT FROM dbos.workflow_status AS p
+        WHERE p.workflow_uuid = m.parent_workflow_id AND p.workflow_uuid <> m.workflow_uuid AND p.status NOT IN ('SUCCESS', 'ERROR') OFFSET 0) AS p
+      WHERE m.parent_workflow_id IS NOT NULL),
+    recorded AS MATERIALIZED (
+      SELECT o.workflow_uuid, o.child_workflow_id FROM (SELECT DISTINCT a.parent_workflow_id AS id FROM asking AS a) AS a,
+      LATERAL (
+        SELECT r.workflow_uuid, r.child_workflow_id FROM dbos.operation_outputs AS r
+        WHERE r.workflow_uuid = a.id AND r.function_name = 'DBOS.getResult' OFFSET 0) AS o)
+    SELECT m.workflow_uuid FROM mine AS m
+    WHERE NOT EXISTS (
+        SELECT FROM asking AS a WHERE a.workflow_uuid = m.workflow_uuid
+          AND (a.parent_workflow_id, a.workflow_uuid) NOT IN (SELECT r.workflow_uuid, r.child_workflow_id FROM recorded AS r WHERE r.child_workflow_id IS NOT NULL))
+      AND NOT EXISTS (
+        SELECT FROM dbos.workflow_status AS c
+        WHERE c.parent_workflow_id = m.workflow_uuid AND c.workflow_uuid <> m.workflow_uuid AND c.status IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0)
+      AND NOT (m.rate_limited AND m.started_at_epoch_ms > p_now - COALESCE((
+        SELECT 1000 * GREATEST(q.rate_limit_period_sec, q.partition_rate_limit_period_sec) FROM dbos.queues AS q WHERE q.name = m.queue_name), 0))
+    ORDER BY 1);
+END;
+$$;
+
+-- Rows that each workflow has in all tables, and about how many bytes: texts as they are stored, a row at 60 beside them; no indexes.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_weigh(p_ids text[])
+RETURNS TABLE (id text, row_count bigint, byte_count bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT u.id, sum(t.rows)::bigint, sum(t.bytes + 60 * t.rows)::bigint FROM unnest(p_ids) AS u(id),
+  LATERAL (
+    SELECT count(*) AS rows, COALESCE(sum(300 + COALESCE(pg_column_size(w.inputs), 0) + COALESCE(pg_column_size(w.output), 0)
+      + COALESCE(pg_column_size(w.error), 0) + COALESCE(pg_column_size(w.attributes), 0)), 0) AS bytes
+    FROM dbos.workflow_status AS w WHERE w.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(COALESCE(pg_column_size(i.inputs), 0)), 0) FROM dbos.workflow_input AS i WHERE i.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)), 0)
+    FROM dbos.workflow_output AS o WHERE o.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(octet_length(o.function_name) + COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)), 0)
+    FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(pg_column_size(n.message)), 0) FROM dbos.notifications AS n WHERE n.destination_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(pg_column_size(e.value)), 0) FROM dbos.workflow_events AS e WHERE e.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(pg_column_size(h.value)), 0) FROM dbos.workflow_events_history AS h WHERE h.workflow_uuid = u.id
+    UNION ALL
+    SELECT count(*), COALESCE(sum(pg_column_size(s.value)), 0) FROM dbos.streams AS s WHERE s.workflow_uuid = u.id) AS t
+  GROUP BY u.id;
+END;
+$$;
+
+-- Deletes all rows of these workflows; the caller holds their status rows, so nothing can be added meanwhile.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_rows(p_ids text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET dbos_sys.quiet = on
+AS $$
+BEGIN
+  DELETE FROM dbos.operation_outputs AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.workflow_input AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.workflow_output AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.notifications AS t WHERE t.destination_uuid = ANY (p_ids);
+  DELETE FROM dbos.workflow_events AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.workflow_events_history AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.streams AS t WHERE t.workflow_uuid = ANY (p_ids);
+  DELETE FROM dbos.workflow_status AS t WHERE t.workflow_uuid = ANY (p_ids);
+END;
+$$;
+
+-- One batch of ended workflows, of the given ones (in order): locks, looks again, and deletes as many as a batch may have. `took` is the number
+-- of given ones that were seen to: the rest is for the next batch.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_take(
+  p_ids text[], p_undated boolean, p_goal bigint, p_now bigint, OUT took integer, OUT workflows bigint, OUT bytes bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_ids text[];
+BEGIN
+  v_ids := ARRAY(
+    SELECT l.id FROM (SELECT u.id FROM unnest(p_ids[1:1000]) AS u(id) ORDER BY u.id) AS u,
+    LATERAL (
+      SELECT w.workflow_uuid AS id FROM dbos.workflow_status AS w
+      WHERE w.workflow_uuid = u.id AND w.status NOT IN ('ENQUEUED', 'PENDING', 'DELAYED')
+        AND CASE WHEN p_undated THEN w.completed_at IS NULL ELSE w.completed_at <= p_goal END
+      FOR UPDATE SKIP LOCKED) AS l);
+  v_ids := dbos_sys.prune_free(v_ids, p_now);
+  SELECT COALESCE(array_agg(c.id) FILTER (WHERE c.fits AND c.byte_count IS NOT NULL), '{}'), COALESCE(sum(c.byte_count) FILTER (WHERE c.fits), 0),
+    count(*) FILTER (WHERE c.fits)
+  INTO v_ids, bytes, took
+  FROM (
+    SELECT u.id, g.byte_count,
+      sum(g.row_count) OVER w - g.row_count = 0 OR COALESCE(sum(g.row_count) OVER w <= 20000 AND sum(g.byte_count) OVER w <= 67108864, true) AS fits
+    FROM unnest(p_ids[1:1000]) WITH ORDINALITY AS u(id, place) LEFT JOIN dbos_sys.prune_weigh(v_ids) AS g ON g.id = u.id
+    WINDOW w AS (ORDER BY u.place)) AS c;
+  workflows := cardinality(v_ids);
+  PERFORM dbos_sys.prune_rows(v_ids) WHERE workflows > 0;
+END;
+$$;
+
+-- Rows of a payload table whose workflow has no status row. A row that an SDK has just written has a new retention_timestamp.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_orphans(
+  p_table text, p_at bigint, p_id text, p_goal bigint, p_scan integer, p_dry boolean,
+  OUT scanned integer, OUT at bigint, OUT id text, OUT orphans bigint, OUT bytes bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+AS $$
+DECLARE
+  v_ids text[];
+  v_text CONSTANT text := CASE p_table WHEN 'workflow_input' THEN 'COALESCE(pg_column_size(t.inputs), 0)'
+    ELSE 'COALESCE(pg_column_size(t.output), 0) + COALESCE(pg_column_size(t.error), 0)' END;
+BEGIN
+  EXECUTE format($query$
+    SELECT count(*), (array_agg(s.at ORDER BY s.at DESC, s.id DESC))[1], (array_agg(s.id ORDER BY s.at DESC, s.id DESC))[1],
+      COALESCE(array_agg(DISTINCT s.id) FILTER (WHERE s.lost), '{}')
+    FROM (
+      SELECT t.workflow_uuid AS id, t.retention_timestamp AS at, NOT EXISTS (
+        SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = t.workflow_uuid OFFSET 0) AS lost
+      FROM dbos.%I AS t
+      WHERE (t.retention_timestamp, t.workflow_uuid) > ($1, $2) AND t.retention_timestamp <= $3
+      ORDER BY t.retention_timestamp, t.workflow_uuid LIMIT $4) AS s $query$, p_table)
+  INTO scanned, at, id, v_ids USING p_at, p_id, p_goal, p_scan;
+  orphans := 0;
+  bytes := 0;
+  IF v_ids = '{}' THEN
+    RETURN;
+  END IF;
+  EXECUTE format(CASE WHEN p_dry THEN 'SELECT count(*), COALESCE(sum(60 + %2$s), 0) FROM dbos.%1$I AS t WHERE %3$s'
+      ELSE 'WITH gone AS (DELETE FROM dbos.%1$I AS t WHERE %3$s RETURNING 60 + %2$s AS bytes) SELECT count(*), COALESCE(sum(g.bytes), 0) FROM gone AS g' END,
+    p_table, v_text, 't.workflow_uuid = ANY ($1) AND t.retention_timestamp <= $2
+      AND NOT EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = t.workflow_uuid OFFSET 0)')
+  INTO orphans, bytes USING v_ids, p_goal;
+END;
+$$;

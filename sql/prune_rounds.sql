@@ -1,0 +1,110 @@
+-- Rounds of pruning: marks, goals, one at a time, and what the procedure says.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+\set ECHO all
+
+SET client_min_messages = error;
+CREATE FUNCTION pg_temp.at(p_s numeric) RETURNS void LANGUAGE sql AS $$SELECT set_config('dbos_sys.fake_now', (1800000000000 + p_s * 1000)::bigint::text, false)$$;
+-- Ended workflows, one each second before the start.
+CREATE FUNCTION pg_temp.fill(p_name text, p_rows integer) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO dbos.workflow_status (workflow_uuid, status, name, created_at, completed_at)
+  SELECT format('%s-%s', p_name, n), 'SUCCESS', p_name, 1790000000000, 1800000000000 - 1000 * n FROM generate_series(1, p_rows) AS n;
+  INSERT INTO dbos.workflow_input (workflow_uuid, inputs, retention_timestamp) SELECT format('%s-%s', p_name, n), '{}', 1790000000000 FROM generate_series(1, p_rows) AS n;
+$$;
+CREATE FUNCTION pg_temp.stay() RETURNS TABLE (name text, workflows bigint, oldest numeric, inputs bigint) LANGUAGE sql AS $$
+  SELECT w.name, count(*), (1800000000000 - min(w.completed_at)) / 1000, count(i.workflow_uuid)
+  FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_input AS i USING (workflow_uuid) GROUP BY 1 ORDER BY 1
+$$;
+
+-- Without a policy nothing goes but orphans.
+SELECT pg_temp.fill('w', 50);
+INSERT INTO dbos.workflow_input (workflow_uuid, retention_timestamp) VALUES ('lost', 1);
+CALL dbos_sys.prune();
+SELECT * FROM pg_temp.stay();
+
+-- By age, by number, for ever; the later of both cutoffs counts.
+SELECT pg_temp.fill(n, 6000) FROM unnest('{age,number,both,ever}'::text[]) AS n;
+SELECT FROM dbos_sys.retain('100 s', workflow => 'age') AS r1, dbos_sys.retain(keep_rows => 20, workflow => 'number') AS r2,
+  dbos_sys.retain('500 s', 700, workflow => 'both') AS r3, dbos_sys.retain('60 s', application => 'shop') AS r4, dbos_sys.retain(workflow => 'ever') AS r5;
+SELECT * FROM dbos_sys.prune(dry_run => true);
+SELECT workflows FROM pg_temp.stay();
+CALL dbos_sys.prune();
+SELECT * FROM pg_temp.stay();
+SELECT sum(item_count) FROM dbos_sys.prune(dry_run => true);
+-- As time goes on, a round begins behind what the last one saw.
+SELECT pg_temp.at(10);
+CALL dbos_sys.prune();
+SELECT * FROM pg_temp.stay();
+SELECT m.at FROM dbos_ops.prune_marks AS m JOIN dbos_ops.retention_policies AS p ON m.source = 'policy ' || p.id WHERE p.workflow = 'age';
+-- What comes late with an early time is found within the hour.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('late', 'SUCCESS', 'age', 5);
+SELECT pg_temp.at(11);
+CALL dbos_sys.prune();
+SELECT pg_temp.at(3609);
+CALL dbos_sys.prune();
+-- Rows that end in one millisecond go or stay together.
+DELETE FROM dbos.workflow_status; DELETE FROM dbos.workflow_input;
+SELECT pg_temp.at(0);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) SELECT 'n-' || n, 'SUCCESS', 'number', 1799999000000 - n / 15 FROM generate_series(0, 44) AS n;
+CALL dbos_sys.prune();
+SELECT count(*), min(completed_at) FROM dbos.workflow_status;
+
+-- A budget: batches until it is used up, then the next call goes on.
+DELETE FROM dbos.workflow_status;
+DELETE FROM dbos_ops.retention_policies WHERE workflow <> 'age';
+TRUNCATE dbos_ops.pruner, dbos_ops.prune_marks;
+SELECT pg_temp.fill('age', 2500);
+CALL dbos_sys.prune('1 ms');
+CALL dbos_sys.prune();
+SELECT (r.runner, r.runner_until), r.round_at, r.ended_at FROM dbos_ops.pruner AS r;
+
+-- One at a time: whose session lives has the word between its batches; whose session is gone, or was silent for long, has not.
+UPDATE dbos_ops.pruner SET runner = (SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'), runner_until = 9000000000000;
+CREATE FUNCTION pg_temp.note() RETURNS text LANGUAGE sql AS $$SELECT regexp_replace(s.note, '\d+', 'N') FROM dbos_sys.prune_step(NULL, '1 h', NULL) AS s$$;
+SELECT pg_temp.note();
+UPDATE dbos_ops.pruner SET runner_until = 1;
+SELECT pg_temp.note();
+UPDATE dbos_ops.pruner SET runner = 1 << 30, runner_until = 9000000000000;
+SELECT pg_temp.note();
+
+-- Timeouts come first, and orphans of each table are swept.
+SELECT FROM dbos_sys.retain('100 s', workflow => 'slow', cancel_after => '1 h');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, created_at) SELECT 'slow-' || n, 'ENQUEUED', 'slow', 1790000000000 FROM generate_series(1, 1500) AS n;
+INSERT INTO dbos.workflow_input (workflow_uuid, retention_timestamp) VALUES ('lost', 1);
+INSERT INTO dbos.workflow_output (workflow_uuid, retention_timestamp) VALUES ('lost', 1);
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, retention_timestamp) VALUES ('lost', 1, 1), ('lost', 2, 2);
+SELECT pg_temp.at(86401);
+CALL dbos_sys.prune();
+SELECT status, count(*) FROM dbos.workflow_status WHERE name = 'slow' GROUP BY 1;
+SELECT pg_temp.at(86502);
+CALL dbos_sys.prune();
+
+-- Refused.
+\set VERBOSITY default
+SELECT * FROM dbos_sys.prune(dry_run => false);
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM dbos_sys.prune(dry_run => NULL);
+CALL dbos_sys.prune('-1 s');
+CALL dbos_sys.prune('0 s');
+CALL dbos_sys.prune('1 month');
+CALL dbos_sys.prune(NULL);
+BEGIN;
+CALL dbos_sys.prune();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN READ ONLY;
+SELECT dbos_sys.prune_step(NULL, '1 h', NULL);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN READ ONLY;
+SELECT count(*) FROM dbos_sys.prune(dry_run => true);
+ROLLBACK;
+-- A database's defaults do not matter to the procedure: it commits, and begins its transactions as it needs them.
+SET default_transaction_read_only = on;
+SET default_transaction_isolation = 'serializable';
+CALL dbos_sys.prune();
+RESET default_transaction_read_only;
+RESET default_transaction_isolation;
