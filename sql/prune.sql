@@ -35,7 +35,7 @@ $$;
 -- What one batch of the only policy takes, from the start.
 CREATE FUNCTION pg_temp.batch(p_goal bigint DEFAULT 1799999990000) RETURNS TABLE (took integer, workflows bigint) LANGUAGE sql AS $$
   SELECT t.took, t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', p_goal, 5000) AS s,
-  LATERAL dbos_sys.prune_take(s.ids, false, p_goal, 1800000000000) AS t
+  LATERAL dbos_sys.prune_take(s.ids, false, false, p_goal, 1800000000000) AS t
 $$;
 SELECT FROM dbos_sys.retain('10 s', workflow => 'w', force => true);
 
@@ -99,8 +99,9 @@ SELECT FROM pg_temp.ended('u1', 20) AS r1, pg_temp.ended('u2', 5) AS r2, pg_temp
 UPDATE dbos.workflow_status SET completed_at = NULL;
 UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid = 'u3';
 INSERT INTO dbos_ops.prune_marks (source, goal) SELECT 'policy ' || id, 1799999990000 FROM dbos_ops.retention_policies;
-SELECT * FROM dbos_sys.prune_scan_undated(0, '', 1800000000000, 5000);
-SELECT t.workflows FROM dbos_sys.prune_scan_undated(0, '', 1800000000000, 5000) AS s, LATERAL dbos_sys.prune_take(s.ids, true, 1800000000000, 1800000000000) AS t;
+SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan_undated(p.id, 0, '', 1800000000000, 5000) AS s;
+SELECT t.workflows FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan_undated(p.id, 0, '', 1800000000000, 5000) AS s,
+  LATERAL dbos_sys.prune_take(s.ids, true, false, 1800000000000, 1800000000000) AS t;
 SELECT string_agg(id, ' ') FROM pg_temp.left_over();
 SELECT pg_temp.empty();
 

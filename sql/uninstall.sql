@@ -36,6 +36,20 @@ SELECT * FROM dbos_sys.uninstall(dry_run => false);
 \echo :LAST_ERROR_SQLSTATE
 UPDATE dbos.workflow_status SET status = 'ENQUEUED', executor_id = NULL, application_name = NULL WHERE workflow_uuid = 'kept';
 
+-- The archive is not lost with it.
+BEGIN;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('old', 'SUCCESS', 'w', 1);
+SELECT dbos_sys.archive_batch('{old}', 1) IS NOT NULL AS archived;
+SELECT dbos_sys.prune_rows('{old}');
+SELECT * FROM dbos_sys.uninstall(dry_run => true) WHERE item = 'archive';
+SAVEPOINT refused;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK TO refused;
+SELECT dbos_sys.restore('old');
+SELECT count(*) > 5 AS dropped FROM dbos_sys.uninstall(dry_run => false);
+SELECT to_regclass('dbos_ops.archive_1970_01') IS NULL AS gone, count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'old';
+ROLLBACK;
+
 -- What others put there is not dropped.
 BEGIN;
 CREATE TABLE dbos_ops.mine (a integer);

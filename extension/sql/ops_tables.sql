@@ -182,6 +182,7 @@ AS $$
       keep_ms bigint,
       keep_rows bigint,
       cancel_after_ms bigint,
+      archive boolean NOT NULL,
       updated_at bigint NOT NULL,
       CONSTRAINT retention_policies_selector UNIQUE (application_name, queue_name, workflow, status)
     )'),
@@ -197,6 +198,7 @@ AS $$
       full_at bigint NOT NULL DEFAULT 0,
       sweep_at bigint NOT NULL DEFAULT 0,
       ended_at bigint,
+      failure text,
       workflows bigint NOT NULL DEFAULT 0,
       orphans bigint NOT NULL DEFAULT 0,
       bytes bigint NOT NULL DEFAULT 0
@@ -208,5 +210,47 @@ AS $$
       id text NOT NULL DEFAULT '''',
       goal bigint NOT NULL,
       done boolean NOT NULL DEFAULT false
-    ) WITH (fillfactor = 50)')
+    ) WITH (fillfactor = 50)'),
+  -- What the columns mean stands in archive.sql. Its partitions are made when they are needed.
+  ('archive', '
+    CREATE TABLE dbos_ops.archive (
+      first_ended bigint NOT NULL,
+      last_ended bigint NOT NULL,
+      first_created bigint NOT NULL,
+      last_created bigint NOT NULL,
+      archived_at bigint NOT NULL,
+      digest bigint NOT NULL,
+      chunk uuid NOT NULL,
+      row_count integer NOT NULL,
+      part smallint NOT NULL,
+      parts smallint NOT NULL,
+      shape smallint NOT NULL,
+      status text,
+      name text,
+      application_name text,
+      queue_name text,
+      ids text[] NOT NULL,
+      data text NOT NULL,
+      PRIMARY KEY (first_ended, chunk, part)
+    ) PARTITION BY RANGE (first_ended);
+    CREATE INDEX archive_ids ON dbos_ops.archive USING gin (ids)'),
+  ('archive_shapes', '
+    CREATE TABLE dbos_ops.archive_shapes (
+      shape smallint PRIMARY KEY,
+      columns jsonb NOT NULL UNIQUE
+    )'),
+  ('archive_exports', '
+    CREATE TABLE dbos_ops.archive_exports (
+      partition text NOT NULL,
+      place text NOT NULL,
+      exported_at bigint NOT NULL,
+      row_count bigint NOT NULL,
+      digest text NOT NULL,
+      PRIMARY KEY (partition, place)
+    )'),
+  ('retention_holds', '
+    CREATE TABLE dbos_ops.retention_holds (
+      workflow_uuid text PRIMARY KEY,
+      until bigint NOT NULL
+    )')
 $$;

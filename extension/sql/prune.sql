@@ -1,7 +1,7 @@
 -- Pruning: which ended workflows may go, and how they go. Everything here works on arrays of ids, in all tables that hold a workflow; when
 -- prune_rows() deletes the status rows, the foreign keys' cascades find nothing left. prune_rounds.sql calls it batch by batch.
 -- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent may still ask for; one that counts
--- in the window of its queue's rate; one whose row another transaction has locked.
+-- in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql.
 
 -- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`: where the mark then stands, and of those that
@@ -41,7 +41,7 @@ $$;
 
 -- The same for workflows that ended without a time: SDKs wrote none before completed_at was there. Their last change stands for it.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_scan_undated(
-  p_at bigint, p_id text, p_goal bigint, p_scan integer, OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
+  p_policy text, p_at bigint, p_id text, p_goal bigint, p_scan integer, OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -49,6 +49,8 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
 AS $$
+DECLARE
+  v_before bigint := (SELECT m.goal FROM dbos_ops.prune_marks AS m WHERE m.source = 'policy ' || p_policy);
 BEGIN
   SELECT count(*), (array_agg(s.at ORDER BY s.at DESC, s.id DESC))[1], (array_agg(s.id ORDER BY s.at DESC, s.id DESC))[1],
     COALESCE(array_agg(s.id ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}'), COALESCE(array_agg(s.at ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}')
@@ -57,9 +59,7 @@ BEGIN
     SELECT w.workflow_uuid AS id, w.created_at AS at,
       CASE WHEN w.completed_at IS NULL
           AND w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED')
-        THEN w.updated_at <= (
-          SELECT m.goal FROM dbos_ops.prune_marks AS m
-          WHERE m.source = 'policy ' || dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status))
+        THEN w.updated_at <= v_before AND dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status) = p_policy
         ELSE false END AS fits
     FROM dbos.workflow_status AS w
     WHERE (w.created_at, w.workflow_uuid) > (p_at, p_id) AND w.created_at <= p_goal
@@ -95,7 +95,8 @@ BEGIN
         SELECT r.workflow_uuid, r.child_workflow_id FROM dbos.operation_outputs AS r
         WHERE r.workflow_uuid = a.id AND r.function_name = 'DBOS.getResult' OFFSET 0) AS o)
     SELECT m.workflow_uuid FROM mine AS m
-    WHERE NOT EXISTS (
+    WHERE NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
+      AND NOT EXISTS (
         SELECT FROM asking AS a WHERE a.workflow_uuid = m.workflow_uuid
           AND (a.parent_workflow_id, a.workflow_uuid) NOT IN (SELECT r.workflow_uuid, r.child_workflow_id FROM recorded AS r WHERE r.child_workflow_id IS NOT NULL))
       AND NOT EXISTS (
@@ -163,10 +164,10 @@ BEGIN
 END;
 $$;
 
--- One batch of ended workflows, of the given ones (in order): locks, looks again, and deletes as many as a batch may have. `took` is the number
+-- One batch of ended workflows, of the given ones (in order): locks, looks again, archives, and deletes as many as a batch may have. `took` is the number
 -- of given ones that were seen to: the rest is for the next batch.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_take(
-  p_ids text[], p_undated boolean, p_goal bigint, p_now bigint, OUT took integer, OUT workflows bigint, OUT bytes bigint)
+  p_ids text[], p_undated boolean, p_archive boolean, p_goal bigint, p_now bigint, OUT took integer, OUT workflows bigint, OUT bytes bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -191,6 +192,9 @@ BEGIN
       sum(g.row_count) OVER w - g.row_count = 0 OR COALESCE(sum(g.row_count) OVER w <= 20000 AND sum(g.byte_count) OVER w <= 67108864, true) AS fits
     FROM unnest(p_ids[1:1000]) WITH ORDINALITY AS u(id, place) LEFT JOIN dbos_sys.prune_weigh(v_ids) AS g ON g.id = u.id
     WINDOW w AS (ORDER BY u.place)) AS c;
+  IF p_archive AND v_ids <> '{}' THEN
+    v_ids := dbos_sys.archive_batch(v_ids, p_now);
+  END IF;
   workflows := cardinality(v_ids);
   PERFORM dbos_sys.prune_rows(v_ids) WHERE workflows > 0;
 END;

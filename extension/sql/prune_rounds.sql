@@ -78,9 +78,10 @@ BEGIN
   SELECT p_now - r.full_at >= 3600000, p_now - r.sweep_at >= 86400000 INTO v_full, v_sweep FROM dbos_ops.pruner AS r;
   IF v_full THEN
     UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'policy %';
+    DELETE FROM dbos_ops.retention_holds AS h WHERE h.until <= p_now;
   END IF;
   IF v_sweep THEN
-    UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'orphans %' OR m.source = 'undated';
+    UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'orphans %' OR m.source LIKE 'undated %';
   END IF;
   INSERT INTO dbos_ops.prune_marks AS m (source, goal)
   SELECT s.source, s.goal
@@ -91,13 +92,13 @@ BEGIN
     UNION ALL
     SELECT 'timeouts', p_now WHERE EXISTS (SELECT FROM dbos_ops.retention_policies AS p WHERE p.cancel_after_ms IS NOT NULL)
     UNION ALL
-    SELECT 'undated', p_now WHERE v_sweep
+    SELECT 'undated ' || p.id, p_now FROM dbos_ops.retention_policies AS p WHERE v_sweep AND (p.keep_ms IS NOT NULL OR p.keep_rows IS NOT NULL)
     UNION ALL
     SELECT 'orphans ' || t.name, p_now - 3600000 FROM (VALUES ('workflow_input'), ('workflow_output'), ('operation_outputs')) AS t(name)) AS s(source, goal)
   WHERE s.goal IS NOT NULL
   ON CONFLICT (source) DO UPDATE SET goal = EXCLUDED.goal, done = false;
   UPDATE dbos_ops.pruner AS r
-  SET round_at = p_now, full_at = CASE WHEN v_full THEN p_now ELSE r.full_at END, sweep_at = CASE WHEN v_sweep THEN p_now ELSE r.sweep_at END;
+  SET round_at = p_now, failure = NULL, full_at = CASE WHEN v_full THEN p_now ELSE r.full_at END, sweep_at = CASE WHEN v_sweep THEN p_now ELSE r.sweep_at END;
 END;
 $$;
 
@@ -110,6 +111,7 @@ AS $$
 DECLARE
   v_scan CONSTANT integer := 5000;
   v_mark record;
+  v_policy text;
   v_found record;
   v_took integer;
 BEGIN
@@ -124,13 +126,15 @@ BEGIN
     orphans := v_found.orphans;
     bytes := v_found.bytes;
   ELSE
-    IF p_source = 'undated' THEN
-      SELECT s.* INTO v_found FROM dbos_sys.prune_scan_undated(v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
+    v_policy := substr(p_source, strpos(p_source, ' ') + 1);
+    IF p_source LIKE 'undated %' THEN
+      SELECT s.* INTO v_found FROM dbos_sys.prune_scan_undated(v_policy, v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
     ELSE
-      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(substr(p_source, 8), v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
+      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy, v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
     END IF;
     SELECT t.took, t.workflows, t.bytes INTO v_took, workflows, bytes
-    FROM dbos_sys.prune_take(v_found.ids, p_source = 'undated', v_mark.goal, p_now) AS t;
+    FROM dbos_ops.retention_policies AS p, dbos_sys.prune_take(v_found.ids, p_source LIKE 'undated %', p.archive, v_mark.goal, p_now) AS t
+    WHERE p.id = v_policy;
     IF v_took < cardinality(v_found.ids) THEN
       v_found.scanned := v_scan;
       v_found.at := v_found.ats[v_took];
@@ -162,9 +166,15 @@ BEGIN
   BEGIN
     SELECT s.* INTO cancelled, workflows, orphans, bytes FROM dbos_sys.prune_source(v_source, p_now) AS s;
     state := 'more';
-  EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-    state := 'blocked';
-    RETURN;
+  EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+      state := 'blocked';
+      RETURN;
+    -- What one source cannot do is not the others' trouble: this round goes on without it, and says so at its end.
+    WHEN SQLSTATE 'WF052' OR insufficient_privilege THEN
+      UPDATE dbos_ops.prune_marks AS m SET done = true WHERE m.source = v_source;
+      UPDATE dbos_ops.pruner AS r SET failure = SQLERRM;
+      state := 'more';
   END;
   UPDATE dbos_ops.pruner AS r
   SET workflows = r.workflows + prune_batch.workflows, orphans = r.orphans + prune_batch.orphans, bytes = r.bytes + prune_batch.bytes
@@ -206,7 +216,7 @@ BEGIN
   END IF;
   SELECT b.* INTO v_batch FROM dbos_sys.prune_batch(v_now) AS b;
   totals := ARRAY[totals[1] + v_batch.workflows, totals[2] + v_batch.orphans, totals[3] + v_batch.cancelled, totals[4] + v_batch.bytes];
-  note := CASE WHEN v_batch.state = 'done' THEN 'done' WHEN v_batch.state = 'blocked' THEN 'a lock on a table was not to be had in 2 s; the next call goes on'
+  note := CASE WHEN v_batch.state = 'done' THEN COALESCE((SELECT 'done, but ' || r.failure FROM dbos_ops.pruner AS r), 'done') WHEN v_batch.state = 'blocked' THEN 'a lock on a table was not to be had in 2 s; the next call goes on'
     WHEN v_clock >= until THEN 'the budget is used up; the next call goes on' END;
   -- While it lives, its session has the word for a minute after each batch.
   UPDATE dbos_ops.pruner AS r

@@ -105,7 +105,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.retain(
   keep interval DEFAULT NULL, keep_rows bigint DEFAULT NULL, application text DEFAULT NULL, queue text DEFAULT NULL, workflow text DEFAULT NULL,
-  status text DEFAULT NULL, cancel_after interval DEFAULT NULL, force boolean DEFAULT false)
+  status text DEFAULT NULL, cancel_after interval DEFAULT NULL, archive boolean DEFAULT false, force boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -121,24 +121,29 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
   PERFORM dbos_sys.check_retention(v_application || v_queue || v_workflow || v_status = '', v_status, v_keep, retain.keep_rows, v_cancel, retain.force);
+  IF retain.archive AND v_keep IS NULL AND retain.keep_rows IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', 'archive goes with neither keep nor keep_rows', 'What stays for ever is not archived.', 'Say how long it stays in the tables, as keep => ''30 days''.');
+  ELSIF retain.archive THEN
+    PERFORM dbos_sys.archive_ahead();
+  END IF;
   INSERT INTO dbos_ops.retention_policies AS p (application_name, queue_name, workflow, workflow_like, status, weight, keeps, keep_ms, keep_rows,
-    cancel_after_ms, updated_at)
+    cancel_after_ms, archive, updated_at)
   VALUES (v_application, v_queue, v_workflow, dbos_sys.retention_like(v_workflow), v_status,
     dbos_sys.retention_weight(v_workflow, v_queue, v_application, v_status), v_keep IS NOT NULL OR retain.keep_rows IS NOT NULL OR v_cancel IS NULL,
-    v_keep, retain.keep_rows, v_cancel, v_now)
+    v_keep, retain.keep_rows, v_cancel, COALESCE(retain.archive, false), v_now)
   ON CONFLICT ON CONSTRAINT retention_policies_selector DO UPDATE
   SET keeps = EXCLUDED.keeps, keep_ms = EXCLUDED.keep_ms, keep_rows = EXCLUDED.keep_rows, cancel_after_ms = EXCLUDED.cancel_after_ms,
-    updated_at = EXCLUDED.updated_at;
+    archive = EXCLUDED.archive, updated_at = EXCLUDED.updated_at;
   -- What a policy governs depends on all others: everything is looked at again.
   DELETE FROM dbos_ops.prune_marks;
   UPDATE dbos_ops.pruner AS r SET due_at = 0;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.retain(interval, bigint, text, text, text, text, interval, boolean) IS
+COMMENT ON FUNCTION dbos_sys.retain(interval, bigint, text, text, text, text, interval, boolean, boolean) IS
 'Sets how long ended workflows stay that the selectors fit: those that ended longer ago than keep go, and those beyond the newest keep_rows; with
 neither of them (and no cancel_after) they stay for ever. workflow is a name, or a pattern in which * stands for any text; NULL selects any. The most
 specific policy governs: by workflow, then queue, application, status. cancel_after cancels workflows that were created so long ago and have not
-ended. The same selectors again replace the policy. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
+ended. With archive, what goes is packed into the archive (history(), list(archived => true), restore()). The same selectors again replace the policy. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
 everything, keep below a minute or keep_rows 0, unless force), WF002.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_retention(
@@ -167,7 +172,7 @@ COMMENT ON FUNCTION dbos_sys.drop_retention(text, text, text, text) IS
 'Removes the policy with these selectors; what it governed is governed by the next that fits, or stays. Errors: WF001, WF051 (no such policy).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.retention()
-RETURNS TABLE (workflow text, queue text, application text, status text, keep interval, keep_rows bigint, cancel_after interval)
+RETURNS TABLE (workflow text, queue text, application text, status text, keep interval, keep_rows bigint, archive boolean, cancel_after interval)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -175,7 +180,7 @@ BEGIN
   PERFORM dbos_sys.check_retention_tables();
   RETURN QUERY
   SELECT NULLIF(p.workflow, ''), NULLIF(p.queue_name, ''), NULLIF(p.application_name, ''), NULLIF(p.status, ''),
-    p.keep_ms * interval '1 millisecond', p.keep_rows, p.cancel_after_ms * interval '1 millisecond'
+    p.keep_ms * interval '1 millisecond', p.keep_rows, p.archive, p.cancel_after_ms * interval '1 millisecond'
   FROM dbos_ops.retention_policies AS p ORDER BY p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status;
 END;
 $$;

@@ -37,6 +37,20 @@ BEGIN
 END;
 $$;
 
+-- Workflows that are nowhere but in the archive.
+CREATE OR REPLACE FUNCTION dbos_sys.left_archived()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('dbos_ops.archive') IS NULL THEN
+    RETURN 0;
+  END IF;
+  RETURN (SELECT COALESCE(sum(cardinality(a.ids)), 0) FROM dbos_ops.archive AS a WHERE a.part = 0);
+END;
+$$;
+
 -- What lies in dbos_ops beside our tables: it is somebody's, and is not dropped.
 CREATE OR REPLACE FUNCTION dbos_sys.uninstall_check_strangers()
 RETURNS void
@@ -48,6 +62,7 @@ DECLARE
     SELECT string_agg(s.what, ', ' ORDER BY s.what) FROM (
       SELECT c.relname::text AS what FROM pg_class AS c
       WHERE c.relnamespace = to_regnamespace('dbos_ops') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid AND i.inhparent = to_regclass('dbos_ops.archive'))
         AND c.relname NOT IN (SELECT t.table_name FROM dbos_sys.ops_tables() AS t)
       UNION ALL
       SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('dbos_ops')) AS s);
@@ -85,6 +100,10 @@ BEGIN
   ELSIF v_pending > 0 THEN
     PERFORM dbos_sys.fail('WF003', format('PENDING under executors of dbos_sys that have gone: %s workflows', v_pending),
       'Nobody would enqueue them again.', 'Let them be recovered (SELECT * FROM dbos_sys.maintain();) or cancel them, then call uninstall() again.');
+  END IF;
+  IF dbos_sys.left_archived() > 0 THEN
+    PERFORM dbos_sys.fail('WF003', format('the archive holds %s workflows', dbos_sys.left_archived()), 'They would be lost with schema dbos_ops.',
+      'Export them, and drop each month of SELECT * FROM dbos_sys.archives() with drop_archive(); or put them back with restore().');
   END IF;
   IF to_regrole('dbos_sys_worker') IS NOT NULL AND has_schema_privilege('dbos_sys_worker', 'dbos', 'USAGE') THEN
     PERFORM dbos_sys.install_run(p_owner, ARRAY[
@@ -132,6 +151,7 @@ BEGIN
     RETURN QUERY SELECT 'executor ' || e.name, 'is at work: stop it first' FROM unnest(dbos_sys.live_executors()) AS e(name);
     RETURN QUERY SELECT 'workflows', format('PENDING under executors of dbos_sys that have gone: %s; let them be recovered first', p.number)
     FROM dbos_sys.left_pending() AS p(number) WHERE p.number > 0 AND dbos_sys.live_executors() = '{}';
+    RETURN QUERY SELECT 'archive', format('holds %s workflows: export and drop it first', a.number) FROM dbos_sys.left_archived() AS a(number) WHERE a.number > 0;
   ELSE
     PERFORM dbos_sys.uninstall_drop(v_owner);
   END IF;
@@ -139,6 +159,6 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.uninstall(boolean) IS
 'Drops schema dbos_ops and leaves schema dbos, its rows and the applications on official SDKs as they are; returns what was done, or with
-dry_run what would be. Refused (WF003) while executors of dbos_sys are at work or have left PENDING workflows behind, and when others put
-objects into dbos_ops. install() makes it again; DROP EXTENSION dbos_sys removes the functions. Called by the owner of the tables, a member of
+dry_run what would be. Refused (WF003) while executors of dbos_sys are at work or have left PENDING workflows behind, while the
+archive holds workflows, and when others put objects into dbos_ops. install() makes it again; DROP EXTENSION dbos_sys removes the functions. Called by the owner of the tables, a member of
 it, or a superuser.';

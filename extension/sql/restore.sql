@@ -1,0 +1,186 @@
+-- Out of the archive again, what is known about exports of it, and its end.
+
+CREATE OR REPLACE FUNCTION dbos_sys.check_archive_tables()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('dbos_ops.archive') IS NULL OR to_regclass('dbos_ops.archive_exports') IS NULL OR to_regclass('dbos_ops.retention_holds') IS NULL THEN
+    PERFORM dbos_sys.fail('WF002', 'the tables of the archive are not installed in this database', NULL, 'SELECT dbos_sys.install();');
+  END IF;
+END;
+$$;
+
+-- Locks the chunk of an id; nothing when there is none. Who meant it too waits here, and then looks again.
+CREATE OR REPLACE FUNCTION dbos_sys.archive_lock(p_id text, OUT first_ended bigint, OUT chunk uuid)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_found record;
+BEGIN
+  LOOP
+    SELECT f.first_ended, f.chunk INTO v_found FROM dbos_sys.archive_find(p_id) AS f;
+    EXIT WHEN v_found.chunk IS NULL;
+    PERFORM FROM dbos_ops.archive AS a WHERE a.first_ended = v_found.first_ended AND a.chunk = v_found.chunk ORDER BY a.part FOR UPDATE;
+    IF EXISTS (SELECT FROM dbos_ops.archive AS a WHERE a.first_ended = v_found.first_ended AND a.chunk = v_found.chunk AND a.part = 0 AND a.ids @> ARRAY[p_id]) THEN
+      first_ended := v_found.first_ended;
+      chunk := v_found.chunk;
+      EXIT;
+    END IF;
+  END LOOP;
+END;
+$$;
+
+-- Puts rows back, table by table, in the columns that they had.
+CREATE OR REPLACE FUNCTION dbos_sys.restore_rows(p_id text, p_first bigint, p_chunk uuid)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET dbos_sys.quiet = on
+AS $$
+DECLARE
+  v_objects jsonb[];
+  v_columns jsonb := (SELECT s.columns FROM dbos_ops.archive AS a JOIN dbos_ops.archive_shapes AS s ON s.shape = a.shape
+    WHERE a.first_ended = p_first AND a.chunk = p_chunk AND a.part = 0);
+  v_table record;
+  v_names text;
+  v_rows bigint;
+  v_total bigint := 0;
+BEGIN
+  FOR v_table IN SELECT t.* FROM dbos_sys.archive_tables() AS t ORDER BY t.place LOOP
+    v_objects := ARRAY(
+      SELECT jsonb_build_object(v_table.id_column, p_id) || r.o FROM dbos_sys.archive_objects(p_first, p_chunk, ARRAY[v_table.letter], p_id) AS r);
+    CONTINUE WHEN v_objects = '{}';
+    SELECT string_agg(format('%I', c.name), ', ') INTO v_names
+    FROM (SELECT v_table.id_column AS name UNION ALL SELECT jsonb_array_elements_text(v_columns -> v_table.letter)) AS c;
+    EXECUTE format('INSERT INTO dbos.%1$I (%2$s) SELECT %2$s FROM unnest($1) AS u(o), LATERAL jsonb_populate_record(NULL::dbos.%1$I, u.o) AS r',
+      v_table.table_name, v_names) USING v_objects;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END LOOP;
+  RETURN v_total;
+EXCEPTION
+  WHEN unique_violation THEN
+    PERFORM dbos_sys.fail('WF011', format('workflow %s exists already', dbos_sys.shown(p_id)), format('%s.', SQLERRM),
+      'Its id was used again after it had been archived. SELECT * FROM dbos_sys.history(id) shows the one in the tables.');
+  WHEN undefined_column OR not_null_violation THEN
+    PERFORM dbos_sys.fail('WF054', format('workflow %s does not fit into the tables any more', dbos_sys.shown(p_id)), format('%s.', SQLERRM),
+      'The tables have changed since it was archived.');
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.restore(id text, hold interval DEFAULT '1 day')
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_hold bigint := dbos_sys.interval_ms('hold', restore.hold);
+  v_found record;
+  v_rows bigint;
+BEGIN
+  PERFORM dbos_sys.check_text('workflow id', restore.id);
+  PERFORM dbos_sys.check_span('hold', v_hold, true);
+  PERFORM dbos_sys.check_archive_tables();
+  SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(restore.id) AS a;
+  IF EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = restore.id) THEN
+    PERFORM dbos_sys.fail('WF011', format('workflow %s exists already', dbos_sys.shown(restore.id)), NULL, 'It is in the tables: there is nothing to restore.');
+  ELSIF v_found.chunk IS NULL THEN
+    PERFORM dbos_sys.fail('WF010', format('workflow %s is not in the archive', dbos_sys.shown(restore.id)), NULL,
+      'SELECT workflow_uuid FROM dbos_sys.list(archived => true) shows the ids.');
+  END IF;
+  v_rows := dbos_sys.restore_rows(restore.id, v_found.first_ended, v_found.chunk);
+  PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, restore.id);
+  INSERT INTO dbos_ops.retention_holds AS h (workflow_uuid, until) VALUES (restore.id, v_now + v_hold)
+  ON CONFLICT (workflow_uuid) DO UPDATE SET until = EXCLUDED.until;
+  RETURN v_rows;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.restore(text, interval) IS
+'Moves a workflow from the archive back into the tables, byte for byte, and returns its number of rows. prune() leaves it alone for the time of hold.
+Of an id that was archived more than once, the last. Errors: WF001, WF010 (not in the archive), WF011 (the id exists in the tables), WF053 (the archive
+has been altered), WF054 (the tables have changed).';
+
+-- What is in the archive, month by month.
+CREATE OR REPLACE FUNCTION dbos_sys.archives()
+RETURNS TABLE (partition text, workflows bigint, row_count bigint, bytes bigint, first_ended timestamptz, last_ended timestamptz, exports text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM dbos_sys.check_archive_tables();
+  RETURN QUERY
+  SELECT c.relname::text, COALESCE(s.workflows, 0), COALESCE(s.row_count, 0), pg_total_relation_size(c.oid), to_timestamp(s.first / 1000.0), to_timestamp(s.last / 1000.0),
+    ARRAY(SELECT e.place FROM dbos_ops.archive_exports AS e WHERE e.partition = c.relname::text ORDER BY e.place)
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+  LEFT JOIN (
+    SELECT a.tableoid, sum(cardinality(a.ids)) FILTER (WHERE a.part = 0) AS workflows, sum(a.row_count)::bigint AS row_count, min(a.first_ended) AS first, max(a.last_ended) AS last
+    FROM dbos_ops.archive AS a GROUP BY a.tableoid) AS s ON s.tableoid = c.oid
+  WHERE i.inhparent = to_regclass('dbos_ops.archive') ORDER BY 1;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.archives() IS 'The monthly partitions of the archive, what is in them, and where exports of them are.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.note_export(partition text, place text, row_count bigint, digest text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_rows bigint;
+BEGIN
+  PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_text('place', note_export.place);
+  PERFORM dbos_sys.check_text('digest', note_export.digest);
+  SELECT a.row_count INTO v_rows FROM dbos_sys.archives() AS a WHERE a.partition = note_export.partition;
+  IF v_rows IS NULL THEN
+    PERFORM dbos_sys.fail('WF055', format('the archive has no partition %s', dbos_sys.shown(note_export.partition)), NULL, 'SELECT * FROM dbos_sys.archives(); lists them.');
+  ELSIF v_rows IS DISTINCT FROM note_export.row_count THEN
+    PERFORM dbos_sys.fail('WF055', format('the export of %s has %s rows, the partition %s', note_export.partition, COALESCE(note_export.row_count::text, 'NULL'), v_rows), NULL,
+      'Export it again.');
+  END IF;
+  INSERT INTO dbos_ops.archive_exports AS e (partition, place, exported_at, row_count, digest)
+  VALUES (note_export.partition, note_export.place, dbos_sys.now_ms(), v_rows, note_export.digest)
+  ON CONFLICT (partition, place) DO UPDATE SET exported_at = EXCLUDED.exported_at, row_count = EXCLUDED.row_count, digest = EXCLUDED.digest;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.note_export(text, text, bigint, text) IS
+'Notes that a partition of the archive has been written to a place and read back. delete() names the exports that still hold a workflow, drop_archive()
+wants one. Errors: WF001, WF055 (no such partition, or another number of rows).';
+
+CREATE OR REPLACE FUNCTION dbos_sys.drop_archive(partition text, force boolean DEFAULT false)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '5s'
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_found record;
+  v_last bigint;
+BEGIN
+  PERFORM dbos_sys.check_archive_tables();
+  SELECT a.workflows, a.row_count INTO v_found FROM dbos_sys.archives() AS a WHERE a.partition = drop_archive.partition;
+  IF NOT FOUND THEN
+    PERFORM dbos_sys.fail('WF055', format('the archive has no partition %s', dbos_sys.shown(drop_archive.partition)), NULL, 'SELECT * FROM dbos_sys.archives(); lists them.');
+  END IF;
+  EXECUTE format('LOCK TABLE dbos_ops.archive, dbos_ops.%I IN ACCESS EXCLUSIVE MODE', drop_archive.partition);
+  SELECT a.workflows, a.row_count INTO v_found FROM dbos_sys.archives() AS a WHERE a.partition = drop_archive.partition;
+  EXECUTE format('SELECT max(a.archived_at) FROM dbos_ops.%I AS a', drop_archive.partition) INTO v_last;
+  IF v_found.workflows > 0 AND force IS NOT TRUE AND NOT EXISTS (
+    SELECT FROM dbos_ops.archive_exports AS e WHERE e.partition = drop_archive.partition AND e.exported_at > v_last) THEN
+    PERFORM dbos_sys.fail('WF055', format('%s workflows of %s are nowhere else', v_found.workflows, drop_archive.partition), 'No export has been noted since the last of them was archived.',
+      'Export it first; or mean it: drop_archive(…, force => true).');
+  END IF;
+  EXECUTE format('DROP TABLE dbos_ops.%I', drop_archive.partition);
+  RETURN v_found.workflows;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.drop_archive(text, boolean) IS
+'Drops a monthly partition of the archive and returns how many workflows were in it. Refused while no export holds all of them, unless force. Called by the
+owner of the tables. Errors: WF055.';

@@ -1,0 +1,91 @@
+-- fork() and delete(), of workflows in the tables and in the archive.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+\set include :root /sql/include/archive.psql
+\i :include
+\set ECHO all
+
+-- As upstream's fork: what lies below the step is copied, the event as it was there; messages are not.
+SELECT FROM pg_temp.odd('o');
+UPDATE dbos.workflow_events SET value = 'late' WHERE workflow_uuid = 'o';
+SELECT dbos_sys.fork('o', 2, 'o-fork', 'q', 'v2', 'tenant');
+SELECT jsonb_object_agg(e.key, e.value) - ARRAY['name', 'class_name', 'config_name', 'authenticated_user', 'assumed_role', 'authenticated_roles', 'application_id', 'application_name', 'serialization', 'attributes']
+FROM dbos.workflow_status AS w, jsonb_each(to_jsonb(w)) AS e WHERE w.workflow_uuid = 'o-fork' AND e.value <> 'null';
+SELECT o.name = f.name AND o.class_name = f.class_name AND o.application_id = f.application_id AND o.application_name = f.application_name AND o.serialization = f.serialization
+  AND o.attributes = f.attributes AND o.authenticated_roles = f.authenticated_roles AS same, o.was_forked_from
+FROM dbos.workflow_status AS o, dbos.workflow_status AS f WHERE o.workflow_uuid = 'o' AND f.workflow_uuid = 'o-fork';
+SELECT function_id, function_name, output, retention_timestamp FROM dbos.operation_outputs WHERE workflow_uuid = 'o-fork';
+SELECT function_id, key, value FROM dbos.workflow_events_history WHERE workflow_uuid = 'o-fork';
+SELECT key, value FROM dbos.workflow_events WHERE workflow_uuid = 'o-fork';
+SELECT key, value, "offset", function_id FROM dbos.streams WHERE workflow_uuid = 'o-fork';
+SELECT count(*) AS messages FROM dbos.notifications WHERE destination_uuid = 'o-fork';
+SELECT (SELECT inputs FROM dbos.workflow_input WHERE workflow_uuid = 'o') = (SELECT inputs FROM dbos.workflow_input WHERE workflow_uuid = 'o-fork') AS inputs;
+-- From the beginning, on the internal queue.
+SELECT dbos_sys.fork('o') AS id \gset
+SELECT status, queue_name, application_version = (SELECT application_version FROM dbos.workflow_status WHERE workflow_uuid = 'o') AS version,
+  (SELECT count(*) FROM dbos.operation_outputs AS s WHERE s.workflow_uuid = :'id') AS steps FROM dbos.workflow_status WHERE workflow_uuid = :'id';
+
+-- Of an archived one: the fork has the same, the original stays in the archive, with the mark.
+SELECT FROM pg_temp.empty();
+SELECT FROM pg_temp.odd('a') AS r1, pg_temp.odd('neighbour') AS r2;
+SELECT dbos_sys.fork('a', 2, 'live-fork');
+UPDATE dbos.workflow_status SET was_forked_from = false WHERE workflow_uuid = 'a';
+CREATE TEMP TABLE wanted AS SELECT table_name, replace(line, 'live-fork', 'F') AS line FROM pg_temp.contents() WHERE line LIKE '(live-fork%';
+SELECT dbos_sys.delete('{live-fork}', force => true);
+SELECT cardinality(dbos_sys.archive_batch('{a,neighbour}', 1800000000000));
+SELECT dbos_sys.prune_rows('{a,neighbour}');
+SELECT dbos_sys.fork('a', 2, 'archive-fork');
+CREATE TEMP TABLE found AS SELECT table_name, replace(line, 'archive-fork', 'F') AS line FROM pg_temp.contents();
+(TABLE wanted EXCEPT TABLE found) UNION ALL (TABLE found EXCEPT TABLE wanted);
+SELECT workflow_uuid, was_forked_from FROM dbos_sys.list(archived => true) ORDER BY 1;
+SELECT dbos_sys.restore('a');
+SELECT count(*) FROM pg_temp.contents() WHERE line LIKE '%(a,%' OR line LIKE '%,a,%';
+
+-- Refused.
+SELECT dbos_sys.fork('nobody');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.fork('a', -1);
+SELECT dbos_sys.fork('a', 9);
+SELECT dbos_sys.fork('neighbour', 9);
+SELECT dbos_sys.fork('a', 0, 'archive-fork');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.fork('a', 0, ' ');
+SELECT dbos_sys.fork('a', 0, 'x', queue => '');
+SELECT ids FROM dbos_ops.archive;
+
+-- delete(): from both places, with what exports still hold.
+SELECT FROM pg_temp.empty();
+SELECT FROM pg_temp.plain('d1', 'w', 1800000000000) AS r1, pg_temp.plain('d2', 'w', 1800000000000) AS r2, pg_temp.plain('d3', 'w', 1800000000000) AS r3,
+  pg_temp.plain('d4', 'w', 1800000000000) AS r4;
+SELECT dbos_sys.archive_batch('{d1,d2,d3}', 1800000000000);
+SELECT dbos_sys.prune_rows('{d1,d2,d3}');
+SELECT dbos_sys.note_export('archive_2027_01', '/backup/a', 15, 'sha256:0'), dbos_sys.note_export('archive_2027_01', '/backup/b', 15, 'sha256:0');
+SELECT * FROM dbos_sys.delete('{d4,d2}');
+SELECT ids, row_count FROM dbos_ops.archive;
+SELECT name, value FROM dbos_sys.history('d3') WHERE what = 'step';
+-- An id that was used again, and archived again, goes wholly.
+SELECT FROM pg_temp.plain('d1', 'w', 1800000001000);
+SELECT dbos_sys.archive_batch('{d1}', 1800000001000);
+SELECT dbos_sys.prune_rows('{d1}');
+SELECT FROM pg_temp.plain('d1', 'w', 1800000002000);
+SELECT * FROM dbos_sys.delete('{d1}');
+SELECT ids FROM dbos_ops.archive;
+SELECT count(*) FROM pg_temp.contents();
+-- With those that it started.
+SELECT FROM pg_temp.plain('p', 'w', 1800000000000) AS r1, pg_temp.plain('p-1', 'w', 1800000000000) AS r2;
+UPDATE dbos.workflow_status SET parent_workflow_id = 'p' WHERE workflow_uuid = 'p-1';
+SELECT * FROM dbos_sys.delete('{p}', children => true);
+-- What has not ended is refused, or cancelled before.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name) VALUES ('l1', 'PENDING', 'w'), ('l2', 'ENQUEUED', 'w');
+SELECT * FROM dbos_sys.delete('{d3,l1}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT ids FROM dbos_ops.archive;
+SELECT * FROM dbos_sys.delete('{d3,l1,l2}', force => true);
+SELECT * FROM dbos_sys.delete('{d3,nobody}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM dbos_sys.delete('{}');
+SELECT * FROM dbos_sys.delete(NULL);
+SELECT count(*) FROM dbos_ops.archive;
