@@ -82,6 +82,39 @@ SELECT status, count(*) FROM dbos.workflow_status WHERE name = 'slow' GROUP BY 1
 SELECT pg_temp.at(86502);
 CALL dbos_sys.prune();
 
+-- The tick: a batch, when a round is due; a round each minute. Without a policy there is nothing to do.
+DELETE FROM dbos.workflow_status; DELETE FROM dbos.workflow_input;
+SELECT pg_temp.at(0), pg_temp.fill('age', 2100);
+TRUNCATE dbos_ops.pruner, dbos_ops.prune_marks, dbos_ops.retention_policies;
+SELECT dbos_sys.prune_due(), dbos_sys.prune_tick();
+SELECT FROM dbos_sys.retain('100 s', workflow => 'age');
+SELECT dbos_sys.prune_due() <= dbos_sys.now_ms() AS due;
+SELECT dbos_sys.prune_tick() >= 1000 AS again;
+SELECT count(*) FROM dbos.workflow_status;
+SELECT dbos_sys.prune_tick() >= 1000 AS again;
+SELECT count(*) FROM dbos.workflow_status;
+SELECT dbos_sys.prune_tick() >= 1000 AS again;
+SELECT count(*) FROM dbos.workflow_status;
+SELECT dbos_sys.prune_tick(), dbos_sys.prune_due() - dbos_sys.now_ms() AS after, dbos_sys.prune_tick();
+SELECT pg_temp.at(59.999), dbos_sys.prune_tick();
+SELECT count(*) FROM dbos.workflow_status;
+SELECT pg_temp.at(60), dbos_sys.prune_tick() >= 1000 AS again;
+SELECT count(*) FROM dbos.workflow_status;
+-- Its budget is used up: the rest of the round is for the next minute.
+UPDATE dbos_ops.pruner SET spent_ms = 15000;
+SELECT dbos_sys.prune_tick() < 1000 AS pauses, dbos_sys.prune_due() - dbos_sys.now_ms() AS after, dbos_sys.prune_tick();
+SELECT pg_temp.at(120), dbos_sys.prune_tick() > 0 AS goes_on;
+-- It makes way for a procedure, and looks again in five seconds.
+UPDATE dbos_ops.pruner SET runner = (SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'), runner_until = 9000000000000, due_at = 0;
+SELECT dbos_sys.prune_tick(), dbos_sys.prune_due() - dbos_sys.now_ms() AS after;
+UPDATE dbos_ops.pruner SET runner = NULL, due_at = 9000000000000;
+-- A clock that was put back, or was wrong for a while, delays it by one interval.
+SELECT dbos_sys.prune_due() - dbos_sys.now_ms() AS after;
+-- A policy that changes makes it due.
+SELECT FROM dbos_sys.retain('99 s', workflow => 'age');
+SELECT dbos_sys.prune_due();
+SELECT tick FROM dbos_sys.maintain();
+
 -- Refused.
 \set VERBOSITY default
 SELECT * FROM dbos_sys.prune(dry_run => false);

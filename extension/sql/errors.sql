@@ -9,7 +9,7 @@
 --   WF040 unknown limit                  WF041 ticket unknown or over                 WF042 ticket of another holder, limit or key
 --   WF043 limit is in use                WF050 prune cannot write                      WF051 no such retention policy
 --   WF052 archive lacks a partition       WF053 archive has been altered                WF054 archived row does not fit
---   WF055 archive partition not exported or unknown
+--   WF055 archive partition not exported or unknown                                WF056 pg_cron is not in this database
 -- Codes are never given another meaning. Message: lower case, no full stop; detail: why; hint: what to do next.
 CREATE OR REPLACE FUNCTION dbos_sys.fail(p_code text, p_message text, p_detail text DEFAULT NULL, p_hint text DEFAULT NULL)
 RETURNS void

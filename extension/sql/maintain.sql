@@ -180,7 +180,7 @@ AS $$
 DECLARE
   v_tick text;
   v_failed integer := 0;
-  v_ticks CONSTANT text[] := ARRAY['delayed', 'deadline', 'recover', 'watch'];
+  v_ticks CONSTANT text[] := ARRAY['delayed', 'deadline', 'recover', 'watch', 'prune'];
 BEGIN
   PERFORM dbos_sys.check_isolation();
   FOREACH v_tick IN ARRAY v_ticks LOOP
@@ -190,7 +190,8 @@ BEGIN
         WHEN 'delayed' THEN dbos_sys.delayed_tick()
         WHEN 'deadline' THEN dbos_sys.deadline_tick()
         WHEN 'recover' THEN dbos_sys.recover_tick()
-        WHEN 'watch' THEN dbos_sys.watch_tick() END;
+        WHEN 'watch' THEN dbos_sys.watch_tick()
+        WHEN 'prune' THEN dbos_sys.prune_tick() END;
     EXCEPTION WHEN OTHERS THEN
       v_failed := v_failed + 1;
       IF v_failed = cardinality(v_ticks) THEN

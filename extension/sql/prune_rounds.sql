@@ -253,6 +253,65 @@ Returns how many workflows and orphaned rows went, how many workflows were cance
 it ended before. One runs at a time; another returns at once and says so. A call that was killed has lost nothing and left nothing half done: the
 next goes on. Not inside a transaction block (2D000). Errors: WF001, WF002, WF050 (a standby).';
 
+-- When prune_tick() has something to do, in ms since 1970; a time that has passed is now.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_due()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_interval bigint := dbos_sys.setting_ms('prune_interval', '60s');
+BEGIN
+  IF v_interval = 0 OR to_regclass('dbos_ops.pruner') IS NULL OR NOT EXISTS (SELECT FROM dbos_ops.retention_policies AS p) THEN
+    RETURN NULL;
+  END IF;
+  -- A clock that was put back delays it by an interval at most.
+  RETURN COALESCE((SELECT LEAST(r.due_at, dbos_sys.now_ms() + v_interval) FROM dbos_ops.pruner AS r), 0);
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.prune_due() IS
+'When prune_tick() has something to do, in ms since 1970; NULL: never, for there is no policy or dbos_sys.prune_interval is 0. It changes with retain(),
+drop_retention() and prune_tick() only.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.prune_tick()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_now bigint := dbos_sys.now_ms();
+  v_begin timestamptz := clock_timestamp();
+  v_interval bigint := dbos_sys.setting_ms('prune_interval', '60s');
+  v_spent bigint;
+  v_batch record;
+BEGIN
+  IF (dbos_sys.prune_due() <= v_now) IS NOT TRUE THEN
+    RETURN 0;
+  END IF;
+  PERFORM dbos_sys.check_isolation();
+  IF NOT dbos_sys.prune_lock((EXTRACT(epoch FROM v_begin) * 1000)::bigint) THEN
+    UPDATE dbos_ops.pruner AS r SET due_at = v_now + LEAST(v_interval, 5000);
+    RETURN 0;
+  END IF;
+  UPDATE dbos_ops.pruner AS r SET window_from = v_now, spent_ms = 0 WHERE v_now - r.window_from NOT BETWEEN 0 AND v_interval - 1;
+  PERFORM dbos_sys.prune_begin(v_now) WHERE NOT EXISTS (SELECT FROM dbos_ops.prune_marks AS m WHERE NOT m.done);
+  -- Sources that have nothing are gone through together.
+  LOOP
+    SELECT b.* INTO v_batch FROM dbos_sys.prune_batch(v_now) AS b;
+    v_spent := ceil(EXTRACT(epoch FROM clock_timestamp() - v_begin) * 1000);
+    EXIT WHEN v_batch.state <> 'more' OR v_batch.workflows + v_batch.orphans + v_batch.cancelled > 0 OR v_spent > 500;
+  END LOOP;
+  UPDATE dbos_ops.pruner AS r
+  SET spent_ms = r.spent_ms + v_spent,
+    due_at = CASE WHEN v_batch.state = 'more' AND r.spent_ms + v_spent < dbos_sys.setting_ms('prune_budget', '15s') THEN 0 ELSE r.window_from + v_interval END
+  RETURNING CASE WHEN r.due_at = 0 THEN 1000 ELSE 0 END INTO v_spent;
+  RETURN v_batch.workflows + v_batch.orphans + v_batch.cancelled + v_spent;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.prune_tick() IS
+'One batch of prune(), when it is due: each dbos_sys.prune_interval a round, of which dbos_sys.prune_budget (time at work) is spent before the next
+interval; 1000 or more mean that it should be called again at once. Nothing happens without a policy, or while somebody else prunes.';
+
 -- What would go, policy by policy. Looks at everything that is due, changes nothing, and may run on a standby.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_preview()
 RETURNS TABLE (workflow text, queue text, application text, status text, what text, item_count bigint, byte_count bigint, oldest timestamptz)

@@ -20,6 +20,8 @@ bool		guc_quiet;
 static char *guc_fake_now;
 static int	guc_grace;
 static int	guc_reconnect_backoff;
+static int	guc_prune_interval;
+static int	guc_prune_budget;
 
 static bool
 check_databases(char **newval, void **extra, GucSource source)
@@ -109,6 +111,15 @@ define_sql_settings(void)
 							"After a server start no executor is declared dead before its lease and this time have passed.",
 							&guc_reconnect_backoff, GUC_RECONNECT_BACKOFF_DEFAULT, 0,
 							GUC_RECONNECT_BACKOFF_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dbos_sys.prune_interval",
+							"Time between two rounds of pruning by maintenance.",
+							"0: maintenance does not prune; CALL dbos_sys.prune() does.",
+							&guc_prune_interval, GUC_PRUNE_INTERVAL_DEFAULT, 0, GUC_PRUNE_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dbos_sys.prune_budget",
+							"Time that maintenance prunes in each prune_interval.",
+							NULL, &guc_prune_budget, GUC_PRUNE_BUDGET_DEFAULT, 1, GUC_PRUNE_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 

@@ -1,0 +1,84 @@
+-- Jobs of pg_cron, for servers where no background worker of ours runs, or where prune() shall run at hours of its own. pg_cron lives in one database
+-- of a server and runs jobs in each of them; these functions are called where it lives. Jobs are known by their names, which begin with dbos_sys.
+
+CREATE OR REPLACE FUNCTION dbos_sys.check_cron(p_database name)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_lives text := NULLIF(current_setting('cron.database_name', true), current_database());
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_database AS d WHERE d.datname = p_database) THEN
+    PERFORM dbos_sys.fail('WF001', format('database %s does not exist', dbos_sys.shown(p_database)), NULL, 'Give the database that has the tables of dbos_sys.');
+  ELSIF to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
+    RETURN;
+  END IF;
+  PERFORM dbos_sys.fail('WF056', format('pg_cron is not in database %I', current_database()),
+    CASE WHEN v_lives IS NOT NULL THEN format('On this server it lives in database %I.', v_lives) END,
+    CASE WHEN v_lives IS NOT NULL
+      THEN format('In %I, with dbos_sys created there too (install() is not needed): SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', v_lives, p_database)
+      ELSE 'With shared_preload_libraries = ''pg_cron'' and cron.database_name in the configuration: CREATE EXTENSION pg_cron; (1.4 or newer). '
+        'Or have CALL dbos_sys.prune(); called by cron, a client, or a scheduled workflow.' END);
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.schedule_maintenance(
+  schedule text DEFAULT '*/5 * * * *', database name DEFAULT current_database(), budget interval DEFAULT '4 minutes', maintain boolean DEFAULT NULL)
+RETURNS TABLE (job text, at text, command text, runs_in name)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_budget bigint := dbos_sys.interval_ms('budget', schedule_maintenance.budget);
+  v_worker boolean := dbos_sys.preloaded()
+    AND database::text = ANY (regexp_split_to_array(btrim(COALESCE(current_setting('dbos_sys.databases', true), '')), '\s*,\s*'));
+  v_job record;
+BEGIN
+  PERFORM dbos_sys.check_text('schedule', schedule_maintenance.schedule);
+  PERFORM dbos_sys.check_span('budget', v_budget);
+  PERFORM dbos_sys.check_cron(schedule_maintenance.database);
+  FOR v_job IN
+    SELECT j.* FROM (VALUES
+      (1, format('dbos_sys prune in %s', database), schedule_maintenance.schedule, format('CALL dbos_sys.prune(%L)', v_budget || ' ms'), database),
+      -- pg_cron's shortest interval is a minute in its older versions; a worker, where there is one, looks each second.
+      (2, format('dbos_sys maintain in %s', database), '* * * * *', 'SELECT dbos_sys.maintain()', database),
+      (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details WHERE COALESCE(end_time, start_time) < now() - interval ''7 days'' '
+        'AND jobid IN (SELECT jobid FROM cron.job WHERE jobname LIKE ''dbos\_sys %'')', current_database()))
+      AS j(place, name, at, command, runs_in)
+    WHERE j.place <> 2 OR COALESCE(schedule_maintenance.maintain, NOT v_worker) ORDER BY j.place
+  LOOP
+    BEGIN
+      PERFORM cron.schedule_in_database(v_job.name, v_job.at, v_job.command, v_job.runs_in::text);
+    EXCEPTION WHEN invalid_parameter_value OR syntax_error THEN
+      PERFORM dbos_sys.fail('WF001', format('schedule is %s', dbos_sys.shown(v_job.at)), format('pg_cron: %s.', SQLERRM), 'Give five fields, as ''*/5 * * * *''.');
+    END;
+    RETURN QUERY SELECT v_job.name, v_job.at, v_job.command, v_job.runs_in;
+  END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
+'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
+database (or as maintain says; then set dbos_sys.tick_interval to 1min); and forget what it noted of these jobs a week ago. Called in the database where
+pg_cron lives, by who the jobs run as. Called again, it changes the jobs. Errors: WF001, WF056 (pg_cron is not here; the hint says where).';
+
+CREATE OR REPLACE FUNCTION dbos_sys.unschedule_maintenance(database name DEFAULT current_database())
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_gone integer;
+BEGIN
+  PERFORM dbos_sys.check_cron(unschedule_maintenance.database);
+  SELECT count(cron.unschedule(j.jobid)) INTO v_gone FROM cron.job AS j
+  WHERE j.jobname IN (format('dbos_sys prune in %s', unschedule_maintenance.database), format('dbos_sys maintain in %s', unschedule_maintenance.database));
+  PERFORM cron.unschedule(j.jobid) FROM cron.job AS j
+  WHERE j.jobname = 'dbos_sys history' AND NOT EXISTS (SELECT FROM cron.job AS o WHERE o.jobname LIKE 'dbos\_sys % in %');
+  RETURN v_gone;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.unschedule_maintenance(name) IS
+'Removes the jobs of schedule_maintenance() for a database; returns how many there were. Errors: WF001, WF056.';
