@@ -188,3 +188,26 @@ BEGIN
   RETURN (EXTRACT(epoch FROM p_value) * 1000)::bigint;
 END;
 $$;
+
+-- Shares by name, {"name": weight, …}, of a `p_of` (partition, key) whose name has so many bytes. Wider apart they would get lost in the sums
+-- of their inverses, which virtual times are.
+CREATE OR REPLACE FUNCTION dbos_sys.check_weights(p_of text, p_weights jsonb, p_least integer, p_most integer)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_wrong record;
+BEGIN
+  IF jsonb_typeof(p_weights) IS DISTINCT FROM 'object' THEN
+    PERFORM dbos_sys.fail('WF001', format('weights are %s', COALESCE(left(p_weights::text, 60), 'NULL')), NULL, 'Give an object, as {"tenant-a": 2, "tenant-b": 0.5}.');
+  END IF;
+  SELECT e.key, e.value INTO v_wrong FROM jsonb_each(p_weights) AS e
+  WHERE octet_length(btrim(e.key, E' \t\n\r\f\x0b')) < p_least OR octet_length(e.key) > p_most
+    OR CASE WHEN jsonb_typeof(e.value) = 'number' THEN e.value::numeric NOT BETWEEN 0.001 AND 1000000 ELSE true END ORDER BY e.key LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF001', format('weight of %s %s is %s', p_of, dbos_sys.shown(v_wrong.key), left(v_wrong.value::text, 60)), NULL,
+      format('Give a number from 0.001 to 1000000 for a %s of %s to %s bytes; those that are not named have 1.', p_of, p_least, p_most));
+  END IF;
+END;
+$$;

@@ -63,32 +63,6 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_limit_weights(p_weights jsonb)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_weight record;
-BEGIN
-  IF jsonb_typeof(p_weights) IS DISTINCT FROM 'object' THEN
-    PERFORM dbos_sys.fail('WF001', format('weights are %s', COALESCE(left(p_weights::text, 60), 'NULL')), NULL, 'Give a JSON object, as {"tenant-a": 3}.');
-  END IF;
-  FOR v_weight IN SELECT w.key, w.value FROM jsonb_each(p_weights) AS w ORDER BY w.key LOOP
-    IF octet_length(v_weight.key) > 255 THEN
-      PERFORM dbos_sys.fail('WF001', format('weights name the key %s of %s bytes', dbos_sys.shown(v_weight.key), octet_length(v_weight.key)),
-        'At most 255 bytes are allowed.', 'Give a shorter key.');
-    ELSIF jsonb_typeof(v_weight.value) <> 'number' THEN
-      PERFORM dbos_sys.fail('WF001', format('the weight of key %s is %s', dbos_sys.shown(v_weight.key), left(v_weight.value::text, 60)), NULL,
-        'Give a number from 0.001 to 1000000.');
-    ELSIF v_weight.value::numeric NOT BETWEEN 0.001 AND 1000000 THEN
-      PERFORM dbos_sys.fail('WF001', format('the weight of key %s is %s', dbos_sys.shown(v_weight.key), left(v_weight.value::text, 60)), NULL,
-        'Give a number from 0.001 to 1000000; keys that are not named have the weight 1.');
-    END IF;
-  END LOOP;
-END;
-$$;
-
 CREATE OR REPLACE FUNCTION dbos_sys.check_limit(p_rate double precision, p_per bigint, p_burst integer, p_concurrency integer, p_weights jsonb)
 RETURNS void
 LANGUAGE plpgsql
@@ -101,7 +75,7 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('concurrency is %s', p_concurrency), NULL, 'Give 1 to 1000000, or NULL for no bound.');
   END IF;
   PERFORM dbos_sys.check_limit_rate(p_rate, p_per, p_burst);
-  PERFORM dbos_sys.check_limit_weights(p_weights);
+  PERFORM dbos_sys.check_weights('key', p_weights, 0, 255);
 END;
 $$;
 

@@ -2,40 +2,17 @@
 -- queue has no row and no limits. Lock order: the row of dbos.queues, then its settings.
 -- A paused queue has concurrency 0 in dbos.queues, which official SDKs read as "no room"; what it was stands in the settings.
 
--- Options of a queue: what each may hold, and the column of dbos.queues that it is.
+-- Options of a queue and what each may hold.
 CREATE OR REPLACE FUNCTION dbos_sys.queue_option_kinds()
-RETURNS TABLE (key text, kind text, is_column boolean)
+RETURNS TABLE (key text, kind text)
 LANGUAGE sql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  VALUES ('concurrency', 'count', true), ('worker_concurrency', 'count', true), ('rate_limit_max', 'count', true),
-    ('rate_limit_period_sec', 'seconds', true), ('partition_concurrency', 'count', true), ('partition_worker_concurrency', 'count', true),
-    ('partition_rate_limit_max', 'count', true), ('partition_rate_limit_period_sec', 'seconds', true), ('polling_interval_sec', 'seconds', true),
-    ('fair_by_partition', 'boolean', false), ('weights', 'weights', false), ('application_name', 'name', false),
-    ('application_version', 'name', false), ('on_conflict', 'policy', false)
-$$;
-
--- Shares of partitions: {"tenant": weight, …}.
-CREATE OR REPLACE FUNCTION dbos_sys.check_weights(p_weights jsonb)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_wrong record;
-BEGIN
-  IF jsonb_typeof(p_weights) <> 'object' THEN
-    PERFORM dbos_sys.fail('WF001', format('option weights is %s', left(p_weights::text, 60)), NULL, 'Give an object, as {"tenant-a": 2, "tenant-b": 0.5}.');
-  END IF;
-  SELECT e.key, e.value INTO v_wrong FROM jsonb_each(p_weights) AS e
-  WHERE btrim(e.key, E' \t\n\r\f\x0b') = '' OR octet_length(e.key) > 1024
-    OR CASE WHEN jsonb_typeof(e.value) = 'number' THEN e.value::numeric NOT BETWEEN 0.000001 AND 1000000 ELSE true END LIMIT 1;
-  IF FOUND THEN
-    PERFORM dbos_sys.fail('WF001', format('weight of partition %s is %s', dbos_sys.shown(v_wrong.key), left(v_wrong.value::text, 60)), NULL,
-      'Give a number from 0.000001 to 1000000 for a partition key of 1 to 1024 bytes.');
-  END IF;
-END;
+  VALUES ('concurrency', 'count'), ('worker_concurrency', 'count'), ('rate_limit_max', 'count'), ('rate_limit_period_sec', 'seconds'),
+    ('partition_concurrency', 'count'), ('partition_worker_concurrency', 'count'),
+    ('partition_rate_limit_max', 'count'), ('partition_rate_limit_period_sec', 'seconds'), ('polling_interval_sec', 'seconds'),
+    ('fair_by_partition', 'boolean'), ('weights', 'weights'), ('application_name', 'name'), ('application_version', 'name'), ('on_conflict', 'policy')
 $$;
 
 -- One option by itself. null clears a limit, the weights or the fairness.
@@ -61,7 +38,7 @@ BEGIN
   ELSIF v_kind = 'boolean' AND v_type <> 'boolean' THEN
     PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, v_shown), NULL, 'Give true or false.');
   ELSIF v_kind = 'weights' THEN
-    PERFORM dbos_sys.check_weights(p_value);
+    PERFORM dbos_sys.check_weights('partition', p_value, 1, 1024);
   ELSIF v_kind = 'name' THEN
     IF v_type <> 'string' THEN
       PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, v_shown), NULL, 'Give a text, or leave it out.');
