@@ -228,6 +228,7 @@ TEST_CASE("an argument with a NUL character is refused by its place, wherever th
 
 TEST_CASE("object text quotes what it has to") {
   CHECK(ObjectText().text("a", "x\"y\n").number("n", -5).boolean("b", true).json("j", "[1]").str() == R"({"a":"x\"y\n","n":-5,"b":true,"j":[1]})");
+  CHECK(ObjectText().number("a \"key\" \\ of ü\n", 1).str() == R"({"a \"key\" \\ of ü\n":1})");
   CHECK(ObjectText().str().empty());
   CHECK(has(refusal([] { json_quote("\xFF"); }), "invalid UTF-8"));
 }

@@ -1,5 +1,7 @@
 #include "codec/object_text.hpp"
 
+#include <algorithm>
+
 #include "dbos/json.hpp"
 
 namespace dbos::detail {
@@ -20,10 +22,12 @@ void require_object(std::string_view text, std::string_view what) {
 }
 
 void ObjectText::key(std::string_view name) {
+  // Names of options are plain; those of limits and partitions are whatever users give.
+  bool plain = std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
   body_ += body_.empty() ? '{' : ',';
-  body_ += '"';
-  body_ += name;
-  body_ += "\":";
+  if (plain) body_.append(1, '"').append(name).append(1, '"');
+  else body_ += json_quote(name);
+  body_ += ':';
 }
 
 ObjectText& ObjectText::text(std::string_view name, std::string_view value) { return json(name, json_quote(value)); }

@@ -14,6 +14,7 @@ std::string json_quote(std::string_view text);
 // Throws UsageError unless text is one JSON object that jsonb takes: at most kMaxJsonDepth levels, no \u0000. `what` names it.
 void require_object(std::string_view text, std::string_view what);
 
+// Names of members may be any UTF-8 text.
 class ObjectText {
  public:
   ObjectText& text(std::string_view key, std::string_view value);
