@@ -88,6 +88,28 @@ SELECT dbos_sys.alter_queue('parts', '{"on_conflict": "never_update"}');
 SELECT dbos_sys.alter_queue('parts', '[]');
 SELECT dbos_sys.alter_queue(NULL, '{}');
 
+-- A queue may be partitioned without any other option, as other SDKs make them; no change of something else takes that away.
+INSERT INTO dbos.queues (name, partition_queue, concurrency) VALUES ('by-flag', true, 1);
+SELECT dbos_sys.alter_queue('by-flag', '{"concurrency": 2}');
+SELECT partitioned, concurrency FROM dbos_sys.queues() WHERE name = 'by-flag';
+SELECT dbos_sys.register_queue('flagged', '{"partition_queue": true}');
+SELECT dbos_sys.alter_queue('flagged', '{"partition_concurrency": 3}');
+SELECT dbos_sys.alter_queue('flagged', '{"rate_limit_max": 3, "rate_limit_period_sec": 1}');
+SELECT partitioned, partition_concurrency FROM dbos_sys.queues() WHERE name = 'flagged';
+SELECT dbos_sys.alter_queue('flagged', '{"partition_concurrency": null}');
+SELECT partitioned FROM dbos_sys.queues() WHERE name = 'flagged';
+SELECT dbos_sys.alter_queue('flagged', '{"partition_queue": true}'), dbos_sys.alter_queue('flagged', '{"partition_queue": false}');
+SELECT partitioned FROM dbos_sys.queues() WHERE name = 'flagged';
+SELECT dbos_sys.register_queue('q', '{"partition_queue": "yes"}');
+SELECT dbos_sys.register_queue('q', '{"partition_queue": false, "partition_concurrency": 3}');
+-- A fair queue stays partitioned when an SDK, which does not know that, writes its row.
+SELECT dbos_sys.register_queue('shared', '{"fair_by_partition": true}');
+UPDATE dbos.queues SET partition_queue = false WHERE name = 'shared';
+SELECT dbos_sys.start('w', '[]', 'shared-1', 'shared', '{"partition_key": "a"}');
+SELECT dbos_sys.start('w', '[]', 'shared-2', 'shared');
+SELECT partitioned FROM dbos_sys.queues() WHERE name = 'shared';
+SELECT dbos_sys.alter_queue('shared', '{"partition_queue": false}');
+
 -- A pause survives a registration, ours or an SDK's, and gives back the limit of before or what was set meanwhile.
 SELECT dbos_sys.pause_queue('parts'), dbos_sys.pause_queue('parts');
 SELECT q.concurrency AS in_row, s.concurrency, s.paused FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'parts';

@@ -113,6 +113,7 @@ void add_queue_limits(CLI::App* verb, QueueArguments& arguments) {
   };
   limits(arguments.whole, "", "");
   limits(arguments.partition, "partition-", " of one partition key");
+  verb->add_option("--partitioned", arguments.partitioned, "yes: each workflow needs a partition key, although no other option is per key");
   verb->add_option("--fair", arguments.fair, "yes: starts are shared among the partition keys that wait");
   verb->add_option("--weight", arguments.weights, "share of a partition key, as tenant-a=2; may be repeated, replaces all");
   verb->add_option("--polling-interval", arguments.polling_interval, "how often official SDKs look for work");

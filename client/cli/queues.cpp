@@ -48,9 +48,9 @@ std::map<std::string, double> weights_option(const std::vector<std::string>& pai
   return weights;
 }
 
-std::optional<bool> fair_option(const std::string& text) {
+std::optional<bool> yes_or_no(const std::string& option, const std::string& text) {
   if (text.empty()) return {};
-  if (text != "yes" && text != "no") throw UsageError("--fair '" + text + "' is neither yes nor no");
+  if (text != "yes" && text != "no") throw UsageError(option + " '" + text + "' is neither yes nor no");
   return text == "yes";
 }
 
@@ -58,11 +58,12 @@ QueueOptions options_of(const QueueArguments& arguments) {
   QueueOptions options{.worker_concurrency = count_option("--worker-concurrency", arguments.whole.worker_concurrency),
                        .concurrency = count_option("--concurrency", arguments.whole.concurrency),
                        .rate = rate_option("--rate", arguments.whole.rate),
-                       .fair_by_partition = fair_option(arguments.fair),
+                       .fair_by_partition = yes_or_no("--fair", arguments.fair),
                        .weights = weights_option(arguments.weights),
                        .partition_worker_concurrency = count_option("--partition-worker-concurrency", arguments.partition.worker_concurrency),
                        .partition_concurrency = count_option("--partition-concurrency", arguments.partition.concurrency),
-                       .partition_rate = rate_option("--partition-rate", arguments.partition.rate)};
+                       .partition_rate = rate_option("--partition-rate", arguments.partition.rate),
+                       .partitioned = yes_or_no("--partitioned", arguments.partitioned)};
   if (!arguments.polling_interval.empty()) {
     auto interval = parse_duration(arguments.polling_interval);
     if (!interval || interval->count() == 0)

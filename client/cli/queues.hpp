@@ -21,6 +21,7 @@ struct QueueArguments {
   QueueLimitArguments whole = {};
   QueueLimitArguments partition = {};
   std::string fair = {};                  // yes, no
+  std::string partitioned = {};           // yes, no
   std::vector<std::string> weights = {};  // KEY=NUMBER
   std::string polling_interval = {};
   bool keep = false;   // register: leave a queue that exists as it is

@@ -72,8 +72,9 @@ BEGIN
   SELECT r.queue, r.with_key INTO v_wrong
   FROM (SELECT DISTINCT o.options ->> 'queue' AS queue, o.options ? 'partition_key' AS with_key FROM unnest(p_options) AS o(options)) AS r,
   LATERAL (
-    SELECT q.partition_queue OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
-    FROM dbos.queues AS q WHERE q.name = r.queue OFFSET 0) AS q
+    SELECT q.partition_queue OR COALESCE(s.fair, false)
+      OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
+    FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = r.queue OFFSET 0) AS q
   WHERE q.partitioned <> r.with_key LIMIT 1;
   IF NOT FOUND THEN
     RETURN;

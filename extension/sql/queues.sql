@@ -10,7 +10,7 @@ IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES ('concurrency', 'count'), ('worker_concurrency', 'count'), ('rate_limit_max', 'count'), ('rate_limit_period_sec', 'seconds'),
-    ('partition_concurrency', 'count'), ('partition_worker_concurrency', 'count'),
+    ('partition_queue', 'boolean'), ('partition_concurrency', 'count'), ('partition_worker_concurrency', 'count'),
     ('partition_rate_limit_max', 'count'), ('partition_rate_limit_period_sec', 'seconds'), ('polling_interval_sec', 'seconds'),
     ('fair_by_partition', 'boolean'), ('weights', 'weights'), ('application_name', 'name'), ('application_version', 'name'), ('on_conflict', 'policy')
 $$;
@@ -63,6 +63,18 @@ BEGIN
 END;
 $$;
 
+-- Whether options ask for partitions otherwise than by partition_queue.
+CREATE OR REPLACE FUNCTION dbos_sys.has_partition_options(p_options jsonb)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN p_options ?| '{partition_concurrency,partition_worker_concurrency,partition_rate_limit_max}'
+    OR COALESCE((p_options ->> 'fair_by_partition')::boolean, false);
+END;
+$$;
+
 -- All options of a queue together: none of a part exceeds that of the whole, a rate has a period.
 CREATE OR REPLACE FUNCTION dbos_sys.check_queue_limits(p_options jsonb)
 RETURNS void
@@ -90,6 +102,9 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('%1$srate_limit_max and %1$srate_limit_period_sec go together', v_wrong.prefix), NULL, 'Give both, or none.');
   ELSIF p_options ? 'weights' AND COALESCE((p_options ->> 'fair_by_partition')::boolean, false) IS FALSE AND p_options -> 'weights' <> '{}' THEN
     PERFORM dbos_sys.fail('WF001', 'weights without fair_by_partition', 'Weights are shares of a queue that is fair by partition.', 'Add "fair_by_partition": true.');
+  ELSIF p_options -> 'partition_queue' = 'false' AND dbos_sys.has_partition_options(p_options) THEN
+    PERFORM dbos_sys.fail('WF001', 'partition_queue is false with options per partition', 'Each of them, and fair_by_partition, makes a queue partitioned.',
+      'Clear them, or leave partition_queue out.');
   END IF;
 END;
 $$;
@@ -138,7 +153,7 @@ BEGIN
       'worker_concurrency', q.worker_concurrency, 'rate_limit_max', q.rate_limit_max, 'rate_limit_period_sec', q.rate_limit_period_sec,
       'partition_concurrency', q.partition_concurrency, 'partition_worker_concurrency', q.partition_worker_concurrency,
       'partition_rate_limit_max', q.partition_rate_limit_max, 'partition_rate_limit_period_sec', q.partition_rate_limit_period_sec,
-      'polling_interval_sec', q.polling_interval_sec, 'fair_by_partition', s.fair, 'weights', s.weights))
+      'partition_queue', CASE WHEN q.partition_queue THEN true END, 'polling_interval_sec', q.polling_interval_sec, 'fair_by_partition', s.fair, 'weights', s.weights))
     FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_name);
 END;
 $$;
@@ -162,7 +177,7 @@ BEGIN
     partition_worker_concurrency = (p_options ->> 'partition_worker_concurrency')::integer,
     partition_rate_limit_max = (p_options ->> 'partition_rate_limit_max')::integer,
     partition_rate_limit_period_sec = (p_options ->> 'partition_rate_limit_period_sec')::double precision,
-    partition_queue = v_fair OR p_options ?| '{partition_concurrency,partition_worker_concurrency,partition_rate_limit_max}', priority_enabled = true,
+    partition_queue = COALESCE((p_options ->> 'partition_queue')::boolean, false) OR dbos_sys.has_partition_options(p_options), priority_enabled = true,
     polling_interval_sec = COALESCE((p_options ->> 'polling_interval_sec')::double precision, 1.0), updated_at = v_now,
     application_name = COALESCE(q.application_name, p_application)
   WHERE q.name = p_name;
@@ -222,8 +237,8 @@ COMMENT ON FUNCTION dbos_sys.register_queue(text, jsonb) IS
 rate_limit_max per rate_limit_period_sec (starts); partition_concurrency, partition_worker_concurrency, partition_rate_limit_max and
 partition_rate_limit_period_sec, the same for each partition key; fair_by_partition (starts are shared among the partition keys that wait),
 weights ({"key": share}, 1 for others); polling_interval_sec (1.0), application_name (its owner; kept once set), on_conflict (always_update, the
-default, never_update, or update_if_latest_version, which needs application_version). A queue with any option per partition is partitioned: each
-workflow on it needs a partition key. Errors: WF001.';
+default, never_update, or update_if_latest_version, which needs application_version). A queue with any option per partition is partitioned, and so is
+one with partition_queue: each workflow on it needs a partition key. Errors: WF001.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.alter_queue(p_name text, p_options jsonb)
 RETURNS void
@@ -232,6 +247,7 @@ SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
 AS $$
 DECLARE
+  v_before jsonb;
   v_options jsonb;
 BEGIN
   PERFORM dbos_sys.check_queue_name(p_name);
@@ -240,7 +256,12 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', 'on_conflict and application_version are for register_queue()', NULL, 'Leave them out.');
   END IF;
   PERFORM dbos_sys.lock_queue(p_name, p_options ->> 'application_name');
-  v_options := jsonb_strip_nulls(dbos_sys.queue_options(p_name) || p_options);
+  v_before := dbos_sys.queue_options(p_name);
+  -- Where other options made it partitioned it is so by what they are now.
+  IF dbos_sys.has_partition_options(v_before) THEN
+    v_before := v_before - 'partition_queue';
+  END IF;
+  v_options := jsonb_strip_nulls(v_before || p_options);
   IF p_options -> 'fair_by_partition' IN ('false', 'null') AND NOT p_options ? 'weights' THEN
     v_options := v_options - 'weights';
   END IF;

@@ -194,6 +194,8 @@ struct QueueOptions {
   Milliseconds polling_interval{0};
   // Not for altering.
   QueueConflict on_conflict = QueueConflict::always_update;
+  // Partitioned although it has no such option: each workflow needs a key, and keys are served in turn.
+  std::optional<bool> partitioned = {};
 };
 
 }  // namespace dbos

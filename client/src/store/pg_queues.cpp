@@ -52,6 +52,7 @@ ObjectText settings_of(const QueueOptions& options, const std::string& applicati
   add_count(settings, "partition_worker_concurrency", options.partition_worker_concurrency);
   add_count(settings, "partition_concurrency", options.partition_concurrency);
   add_rate(settings, "partition_", options.partition_rate);
+  if (options.partitioned) settings.boolean("partition_queue", *options.partitioned);
   if (options.fair_by_partition) settings.boolean("fair_by_partition", *options.fair_by_partition);
   if (!options.weights.empty()) {
     ObjectText weights;
@@ -96,6 +97,9 @@ QueueInfo read_queue(const pg::Result& rows, int row) {
   options.polling_interval = Milliseconds(rows.int8(row, column++));
   options.fair_by_partition = rows.boolean(row, column++);
   queue.partitioned = rows.boolean(row, column++);
+  bool by_options = options.fair_by_partition.value_or(false) || options.partition_worker_concurrency || options.partition_concurrency ||
+                    options.partition_rate.max;
+  if (queue.partitioned && !by_options) options.partitioned = true;
   queue.paused = rows.boolean(row, column++);
   queue.created_at = rows.int8(row, column++);
   queue.updated_at = rows.int8(row, column++);
