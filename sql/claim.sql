@@ -89,6 +89,12 @@ UPDATE dbos.queues SET concurrency = NULL WHERE name = 'slack';
 SELECT count(*) FROM pg_temp.claim('t18b', 9, 'slack');
 SELECT dbos_sys.resume_queue('slack');
 SELECT count(*) FROM pg_temp.claim('t18c', 9, 'slack');
+-- A queue that was dropped gives nothing, for without its row nobody would know its limits; registered again, it does.
+SELECT dbos_sys.enqueue('slack', '{w,w}', '{[],[]}', '{left-1,left-2}');
+SELECT dbos_sys.drop_queue('slack', p_force => true);
+SELECT count(*) FROM pg_temp.claim('t18d', 9, 'slack');
+INSERT INTO dbos.queues (name, concurrency) VALUES ('slack', 2);
+SELECT count(*) FROM pg_temp.claim('t18e', 9, 'slack');
 -- Several queues in one trip.
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');

@@ -137,6 +137,12 @@ SELECT dbos_sys.resume_queue('nowhere');
 SELECT dbos_sys.pause_queue('_dbos_internal_queue');
 SELECT dbos_sys.pause_queue(NULL);
 
+-- Another application's queue is not paused, resumed or dropped by who says for whom it speaks.
+SELECT dbos_sys.pause_queue('parts', 'other');
+SELECT dbos_sys.resume_queue('parts', 'other');
+SELECT dbos_sys.drop_queue('parts', p_application => 'other');
+SELECT dbos_sys.pause_queue('parts', 'shop'), dbos_sys.resume_queue('parts', 'shop');
+
 -- drop_queue() says how many wait.
 SELECT count(*) FROM dbos_sys.enqueue('by-sdk', '{w,w}', '{[],[]}', NULL, ARRAY[NULL, '{"delay_ms": 60000}']::jsonb[]);
 SELECT dbos_sys.drop_queue('by-sdk');
@@ -144,4 +150,7 @@ SELECT dbos_sys.drop_queue('by-sdk', NULL);
 SELECT dbos_sys.drop_queue('by-sdk', p_force => true);
 SELECT dbos_sys.drop_queue('by-sdk', true);
 SELECT dbos_sys.drop_queue('fair');
-SELECT queue_name FROM dbos_ops.queue_settings ORDER BY 1;
+-- What is left of a queue takes nothing over to the next of its name.
+SELECT dbos_sys.register_queue('again', '{"fair_by_partition": true, "weights": {"a": 2}}'), dbos_sys.pause_queue('again'), dbos_sys.drop_queue('again');
+INSERT INTO dbos.queues (name, concurrency) VALUES ('again', 3);
+SELECT concurrency, partitioned, fair_by_partition, weights, paused FROM dbos_sys.queues() WHERE name = 'again';

@@ -273,7 +273,7 @@ COMMENT ON FUNCTION dbos_sys.alter_queue(text, jsonb) IS
 'Changes the named options of a queue, those of register_queue(); null clears one. It holds from the next claim on. application_name must be the
 owner''s, or is given to a queue without one. Errors: WF001, WF030 (not registered).';
 
-CREATE OR REPLACE FUNCTION dbos_sys.pause_queue(p_name text)
+CREATE OR REPLACE FUNCTION dbos_sys.pause_queue(p_name text, p_application text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -282,7 +282,7 @@ DECLARE
   v_now bigint := dbos_sys.now_ms();
 BEGIN
   PERFORM dbos_sys.check_queue_name(p_name);
-  PERFORM dbos_sys.lock_queue(p_name, NULL);
+  PERFORM dbos_sys.lock_queue(p_name, p_application);
   INSERT INTO dbos_ops.queue_settings AS s (queue_name, paused, saved_concurrency, updated_at)
   SELECT q.name, true, q.concurrency, v_now FROM dbos.queues AS q WHERE q.name = p_name
   ON CONFLICT (queue_name) DO UPDATE
@@ -291,12 +291,12 @@ BEGIN
   UPDATE dbos.queues AS q SET concurrency = 0, updated_at = v_now WHERE q.name = p_name;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.pause_queue(text) IS
+COMMENT ON FUNCTION dbos_sys.pause_queue(text, text) IS
 'Nothing of the queue is claimed until resume_queue(); what runs goes on, and enqueues wait. Its concurrency in dbos.queues is 0 meanwhile, which
 official SDKs keep to. An SDK that registers the queue again overwrites that until the next delayed_tick(); our own claims keep to the pause all
-the same. Errors: WF001, WF030 (not registered).';
+the same. p_application: refused (WF001) when the queue is another''s. Errors: WF001, WF030 (not registered).';
 
-CREATE OR REPLACE FUNCTION dbos_sys.resume_queue(p_name text)
+CREATE OR REPLACE FUNCTION dbos_sys.resume_queue(p_name text, p_application text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -305,15 +305,16 @@ DECLARE
   v_now bigint := dbos_sys.now_ms();
 BEGIN
   PERFORM dbos_sys.check_queue_name(p_name);
-  PERFORM dbos_sys.lock_queue(p_name, NULL);
+  PERFORM dbos_sys.lock_queue(p_name, p_application);
   UPDATE dbos.queues AS q SET concurrency = s.saved_concurrency, updated_at = v_now
   FROM dbos_ops.queue_settings AS s WHERE q.name = p_name AND s.queue_name = p_name AND s.paused AND q.concurrency = 0;
   UPDATE dbos_ops.queue_settings AS s SET paused = false, saved_concurrency = NULL, updated_at = v_now WHERE s.queue_name = p_name;
   PERFORM dbos_sys.wake(true, false);
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.resume_queue(text) IS
-'Ends a pause; the limits are those of before, or what was set meanwhile. Not paused: nothing happens. Errors: WF001, WF030 (not registered).';
+COMMENT ON FUNCTION dbos_sys.resume_queue(text, text) IS
+'Ends a pause; the limits are those of before, or what was set meanwhile. Not paused: nothing happens.
+p_application: refused (WF001) when the queue is another''s. Errors: WF001, WF030 (not registered).';
 
 -- An SDK that registered a paused queue again has written its limit over the pause: that limit is kept for later.
 CREATE OR REPLACE FUNCTION dbos_sys.hold_pauses()
@@ -334,7 +335,7 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.drop_queue(p_name text, p_force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION dbos_sys.drop_queue(p_name text, p_force boolean DEFAULT false, p_application text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -345,27 +346,29 @@ DECLARE
   v_waiting bigint;
 BEGIN
   PERFORM dbos_sys.check_text('queue', p_name);
-  PERFORM dbos_sys.lock_queue(p_name, NULL);
+  PERFORM dbos_sys.lock_queue(p_name, p_application);
   IF p_force IS NOT TRUE THEN
     v_waiting := (SELECT count(*) FROM dbos.workflow_status AS w WHERE w.status = 'ENQUEUED' AND w.queue_name = p_name)
       + (SELECT count(*) FROM dbos.workflow_status AS w WHERE w.status = 'DELAYED' AND w.queue_name = p_name);
     IF v_waiting > 0 THEN
       PERFORM dbos_sys.fail('WF036', format('queue %s has %s waiting workflow%s', dbos_sys.shown(p_name), v_waiting, CASE WHEN v_waiting > 1 THEN 's' ELSE '' END),
-        'They would stay until somebody serves a queue of this name.',
+        'They would stay until a queue of this name is registered again.',
         format('Let them run or cancel them, or: SELECT dbos_sys.drop_queue(%L, p_force => true);', p_name));
     END IF;
   END IF;
   DELETE FROM dbos.queues AS q WHERE q.name = p_name;
-  DELETE FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_name;
+  -- What is left tells executors that serve the queue that it is gone: without its limits they would take all of it.
+  INSERT INTO dbos_ops.queue_settings AS s (queue_name, updated_at) VALUES (p_name, dbos_sys.now_ms())
+  ON CONFLICT (queue_name) DO UPDATE SET paused = false, saved_concurrency = NULL, fair = false, weights = '{}', updated_at = EXCLUDED.updated_at;
   DELETE FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = p_name;
   DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_name;
   DELETE FROM dbos_ops.queue_walks AS w WHERE w.queue_name = p_name;
   DELETE FROM dbos_ops.queue_starts AS s WHERE s.queue_name = p_name;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.drop_queue(text, boolean) IS
-'Takes a queue off the list. Refused while workflows wait on it, unless p_force: then they stay ENQUEUED until somebody serves the queue.
-Errors: WF001, WF030 (not registered), WF036 (workflows wait).';
+COMMENT ON FUNCTION dbos_sys.drop_queue(text, boolean, text) IS
+'Takes a queue off the list. Refused while workflows wait on it, unless p_force: then they stay ENQUEUED until it is
+registered again, also where executors serve it. p_application: refused (WF001) when the queue is another''s. Errors: WF001, WF030 (not registered), WF036 (workflows wait).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.queues()
 RETURNS TABLE (

@@ -3,7 +3,7 @@
 -- cancelled or recovered, and then a window would let through more than its rate. Both are counted, because SDKs log nothing.
 -- Everything here that counts for a limit is called under the queue's advisory lock, which is held until the claim has committed.
 
--- The limits on a queue's row and its settings; all NULL or false where it has none.
+-- The limits on a queue's row and its settings; all NULL or false where it has none. `paused`: nothing is to be taken.
 CREATE OR REPLACE FUNCTION dbos_sys.queue_limits(
   p_queue text, OUT concurrency integer, OUT worker integer, OUT rate_max integer, OUT rate_ms bigint, OUT part_concurrency integer, OUT part_worker integer,
   OUT part_rate_max integer, OUT part_rate_ms bigint, OUT partitioned boolean, OUT paused boolean, OUT weights jsonb)
@@ -18,6 +18,10 @@ BEGIN
     COALESCE(s.paused, false), CASE WHEN s.fair THEN s.weights ELSE '{}' END
   INTO concurrency, worker, rate_max, rate_ms, part_concurrency, part_worker, part_rate_max, part_rate_ms, partitioned, paused, weights
   FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
+  -- Dropped, by us or by an SDK: it is nobody's until it is registered again. One that never was has no settings, and no limits.
+  IF NOT FOUND AND NOT starts_with(p_queue, '_dbos_') THEN
+    paused := EXISTS (SELECT FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_queue);
+  END IF;
   -- Half a rate is none, as upstream reads it.
   IF rate_max IS NULL OR rate_ms IS NULL THEN
     rate_max := NULL;

@@ -81,7 +81,18 @@ TEST_CASE("launch() writes every option of a queue, and list, alter, pause, resu
   client.drop_queue("plain", true);
   CHECK(client.queues().size() == 1);
   CHECK(has(refusal<Error>([&] { client.pause_queue("plain"); }), "plain"));
-  CHECK(has(refusal<UsageError>([&] { client_of(uri, "other").alter_queue("orders", {.concurrency = 5}); }), "belongs to application"));
+  auto other = client_of(uri, "other");
+  CHECK(has(refusal<UsageError>([&] { other.alter_queue("orders", {.concurrency = 5}); }), "belongs to application"));
+  CHECK(has(refusal<UsageError>([&] { other.pause_queue("orders"); }), "belongs to application"));
+  CHECK(has(refusal<UsageError>([&] { other.resume_queue("orders"); }), "belongs to application"));
+  CHECK(has(refusal<UsageError>([&] { other.drop_queue("orders", true); }), "belongs to application"));
+  // Keys are any text, also such as JSON writes in its own way.
+  client.alter_queue("orders", {.weights = {{"a \"quoted\\\" key", 2.0}}});
+  CHECK(client.queues()[0].options.weights == std::map<std::string, double>{{"a \"quoted\\\" key", 2.0}});
+  client.register_queue("keyed", {.partitioned = true});
+  client.alter_queue("keyed", {.concurrency = 7});
+  CHECK(client.queues()[0].partitioned);
+  CHECK(client.queues()[0].options.partitioned == true);
 }
 
 TEST_CASE("options of a queue that do not fit are refused with their value before anything is sent") {

@@ -104,12 +104,13 @@ class Client {
   // Queues are rows in dbos.queues that every SDK reads; a change holds from the next claim on. Creates one, or replaces all its options.
   // These throw UsageError for options that do not fit, and for a queue of another application.
   void register_queue(const std::string& name, const QueueOptions& options);
-  // Changes what is given. Throws UsageError (WF030) for a queue that is not registered, as the three below.
+  // Changes what is given. Throws UsageError (WF030) for a queue that is not registered, as the three below; with ClientOptions::application
+  // also (WF001) for that of another.
   void alter_queue(const std::string& name, const QueueOptions& options);
   // Nothing of the queue is claimed, by official SDKs neither, until it is resumed; what runs goes on.
   void pause_queue(const std::string& name);
   void resume_queue(const std::string& name);
-  // Throws Error (WF036) while workflows wait on it, unless forced: then they wait for whoever serves a queue of this name.
+  // Throws Error (WF036) while workflows wait on it, unless forced: then they wait until a queue of this name is registered again.
   void drop_queue(const std::string& name, bool force = false);
   std::vector<QueueInfo> queues();
 

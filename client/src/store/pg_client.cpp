@@ -285,9 +285,9 @@ void ClientStore::register_queue(const std::string& name, const QueueOptions& op
 void ClientStore::alter_queue(const std::string& name, const QueueOptions& options) {
   detail::alter_queue(impl_->pool, name, options, impl_->options.application);
 }
-void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(impl_->pool, name); }
-void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name); }
-void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force); }
+void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(impl_->pool, name, impl_->options.application); }
+void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name, impl_->options.application); }
+void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force, impl_->options.application); }
 std::vector<QueueInfo> ClientStore::queues() { return list_queues(impl_->pool); }
 
 void ClientStore::alter_limit(const std::string& name, const LimitChange& change) {

@@ -13,9 +13,9 @@ using Repeat = PgPool::Repeat;
 
 constexpr const char* kRegister = "SELECT 1 FROM dbos_sys.register_queue($1, $2)";
 constexpr const char* kAlter = "SELECT 1 FROM dbos_sys.alter_queue($1, $2)";
-constexpr const char* kPause = "SELECT 1 FROM dbos_sys.pause_queue($1)";
-constexpr const char* kResume = "SELECT 1 FROM dbos_sys.resume_queue($1)";
-constexpr const char* kDrop = "SELECT 1 FROM dbos_sys.drop_queue($1, $2)";
+constexpr const char* kPause = "SELECT 1 FROM dbos_sys.pause_queue($1, $2)";
+constexpr const char* kResume = "SELECT 1 FROM dbos_sys.resume_queue($1, $2)";
+constexpr const char* kDrop = "SELECT 1 FROM dbos_sys.drop_queue($1, $2, $3)";
 // Periods in ms, weights as two arrays.
 constexpr const char* kQueues =
     "SELECT q.name, q.application_name, q.worker_concurrency, q.concurrency, q.rate_limit_max, "
@@ -126,12 +126,16 @@ void alter_queue(PgPool& pool, const std::string& name, const QueueOptions& opti
   pool.run(Repeat::read, kAlter, pg::Params().text(name).jsonb(settings_of(options, application).str_or_empty_object()), "alter_queue");
 }
 
-void pause_queue(PgPool& pool, const std::string& name) { pool.run(Repeat::read, kPause, pg::Params().text(name), "pause_queue"); }
+void pause_queue(PgPool& pool, const std::string& name, const std::string& application) {
+  pool.run(Repeat::read, kPause, pg::Params().text(name).text_or_null(application), "pause_queue");
+}
 
-void resume_queue(PgPool& pool, const std::string& name) { pool.run(Repeat::read, kResume, pg::Params().text(name), "resume_queue"); }
+void resume_queue(PgPool& pool, const std::string& name, const std::string& application) {
+  pool.run(Repeat::read, kResume, pg::Params().text(name).text_or_null(application), "resume_queue");
+}
 
-void drop_queue(PgPool& pool, const std::string& name, bool force) {
-  pool.run(Repeat::write, kDrop, pg::Params().text(name).boolean(force), "drop_queue");
+void drop_queue(PgPool& pool, const std::string& name, bool force, const std::string& application) {
+  pool.run(Repeat::write, kDrop, pg::Params().text(name).boolean(force).text_or_null(application), "drop_queue");
 }
 
 std::vector<QueueInfo> list_queues(PgPool& pool) {

@@ -14,9 +14,9 @@ namespace dbos::detail {
 // application: the owner, empty = none; version as ClientStore::register_queue().
 void register_queue(PgPool& pool, const std::string& name, const QueueOptions& options, const std::string& application, const std::string& version);
 void alter_queue(PgPool& pool, const std::string& name, const QueueOptions& options, const std::string& application);
-void pause_queue(PgPool& pool, const std::string& name);
-void resume_queue(PgPool& pool, const std::string& name);
-void drop_queue(PgPool& pool, const std::string& name, bool force);
+void pause_queue(PgPool& pool, const std::string& name, const std::string& application);
+void resume_queue(PgPool& pool, const std::string& name, const std::string& application);
+void drop_queue(PgPool& pool, const std::string& name, bool force, const std::string& application);
 std::vector<QueueInfo> list_queues(PgPool& pool);
 
 }  // namespace dbos::detail
