@@ -95,6 +95,16 @@ SELECT dbos_sys.drop_queue('slack', p_force => true);
 SELECT count(*) FROM pg_temp.claim('t18d', 9, 'slack');
 INSERT INTO dbos.queues (name, concurrency) VALUES ('slack', 2);
 SELECT count(*) FROM pg_temp.claim('t18e', 9, 'slack');
+-- What counts for a shared limit is not forgotten by a crash, whatever the default of the database.
+SET synchronous_commit = off;
+BEGIN;
+SELECT count(*) FROM pg_temp.claim('t18f', 1, 'places');
+SHOW synchronous_commit;
+SELECT dbos_sys.cancel('{left-1}');
+SELECT count(*) FROM dbos_sys.enqueue('slack', '{w}', '{[]}'), pg_temp.claim('t18g', 1, 'slack');
+SHOW synchronous_commit;
+ROLLBACK;
+RESET synchronous_commit;
 -- Several queues in one trip.
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');

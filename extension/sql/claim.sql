@@ -75,6 +75,9 @@ BEGIN
     FROM dbos_sys.claim_queue(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_room.room, v_limits.rate_max IS NOT NULL,
       p_keys, p_max, v_now, COALESCE(p_priority, -2147483648), COALESCE(p_created, -9223372036854775808)) AS c;
   END IF;
+  IF ids <> '{}' AND COALESCE(v_limits.concurrency, v_limits.rate_max, v_limits.part_concurrency, v_limits.part_rate_max) IS NOT NULL THEN
+    PERFORM dbos_sys.commit_durably();
+  END IF;
   IF v_limits.rate_max IS NOT NULL AND ids <> '{}' THEN
     PERFORM dbos_sys.log_starts(p_application, p_queue, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
   END IF;

@@ -27,19 +27,6 @@ BEGIN
 END;
 $$;
 
--- A grant that a crash of the server forgets would be given twice.
-CREATE OR REPLACE FUNCTION dbos_sys.commit_durably()
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF current_setting('synchronous_commit') = 'off' THEN
-    PERFORM set_config('synchronous_commit', 'local', true);
-  END IF;
-END;
-$$;
-
 -- Tickets of a limit that are no more, or wait again: what the counters of the limit and its keys lose.
 CREATE OR REPLACE FUNCTION dbos_sys.limit_recount(p_name text, p_keys text[], p_states text[])
 RETURNS void

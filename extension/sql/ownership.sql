@@ -31,6 +31,19 @@ BEGIN
 END;
 $$;
 
+-- Where a crash of the server must not forget what the caller acts upon: a start or a grant under a limit would be given twice.
+CREATE OR REPLACE FUNCTION dbos_sys.commit_durably()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'local', true);
+  END IF;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.check_executor(p_application text, p_executor text, p_incarnation text)
 RETURNS void
 LANGUAGE plpgsql
