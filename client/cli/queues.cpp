@@ -157,6 +157,11 @@ void run_queues_list(const Common& common) {
 
 void run_queues_register(const Common& common, const QueueArguments& arguments) {
   auto options = options_of(arguments);
+  // `none` takes a limit away; in a new queue none is there.
+  for (auto* count : {&options.worker_concurrency, &options.concurrency, &options.rate.max, &options.partition_worker_concurrency,
+                      &options.partition_concurrency, &options.partition_rate.max}) {
+    if (*count == 0) count->reset();
+  }
   if (arguments.keep) options.on_conflict = QueueConflict::never_update;
   Client client = connect(common);
   client.register_queue(arguments.name, options);

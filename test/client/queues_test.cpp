@@ -99,6 +99,9 @@ TEST_CASE("options of a queue that do not fit are refused with their value befor
   Runtime runtime(options("host=/nowhere"));
   auto refused = [&](const char* name, const QueueOptions& given) { return refusal<UsageError>([&] { runtime.queue(name, given); }); };
   CHECK(has(refused("q", {.concurrency = -1}), "concurrency is -1"));
+  CHECK(has(refused("q", {.concurrency = 0}), "concurrency is 0"));
+  CHECK(has(refused("q", {.worker_concurrency = 0}), "worker_concurrency is 0"));
+  CHECK(has(refused("q", {.rate = {0, 1s}}), "rate.max is 0"));
   CHECK(has(refused("q", {.worker_concurrency = 3, .concurrency = 2}), "worker_concurrency 3 exceeds concurrency 2"));
   CHECK(has(refused("q", {.concurrency = 2, .partition_concurrency = 3}), "partition_concurrency 3 exceeds concurrency 2"));
   CHECK(has(refused("q", {.partition_worker_concurrency = 3, .partition_concurrency = 2}), "partition_worker_concurrency 3 exceeds"));

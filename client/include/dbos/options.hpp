@@ -162,7 +162,7 @@ struct DebounceOptions {
 };
 
 struct RateLimit {
-  // Starts in any period; 0 = unlimited, which needs no period.
+  // Starts in any period.
   std::optional<int> max = {};
   Milliseconds period{0};
 };
@@ -175,7 +175,7 @@ enum class QueueConflict {
   never_update,  // those that are there
 };
 
-// Limits of a queue. What is not given: unlimited when a queue is registered, left as it is when one is altered. 0 = unlimited in both.
+// Limits of a queue. What is not given: unlimited when a queue is registered, left as it is when one is altered; there 0 takes it away.
 struct QueueOptions {
   // Runs at a time in one process; unlimited is up to what the process holds.
   std::optional<int> worker_concurrency = {};

@@ -2,6 +2,7 @@
 #include "dbos/client.hpp"
 
 #include "api/client_impl.hpp"
+#include "api/limit_options.hpp"
 #include "api/queue_options.hpp"
 #include "codec/object_text.hpp"
 #include "engine/ids.hpp"
@@ -201,8 +202,14 @@ void Client::drop_queue(const std::string& name, bool force) {
 }
 std::vector<QueueInfo> Client::queues() { return impl_->store.queues(); }
 
-void Client::register_limit(const std::string& name, const LimitOptions& options) { impl_->store.register_limit(name, options); }
-void Client::alter_limit(const std::string& name, const LimitChange& change) { impl_->store.alter_limit(name, change); }
+void Client::register_limit(const std::string& name, const LimitOptions& options) {
+  check_limit(name, options);
+  impl_->store.register_limit(name, options);
+}
+void Client::alter_limit(const std::string& name, const LimitChange& change) {
+  check_limit(name, change);
+  impl_->store.alter_limit(name, change);
+}
 std::int64_t Client::drop_limit(const std::string& name, bool force) { return impl_->store.drop_limit(name, force); }
 std::int64_t Client::hold(const std::string& name, Milliseconds duration) { return impl_->store.hold(name, duration); }
 std::vector<LimitInfo> Client::limits() { return impl_->store.limits(); }

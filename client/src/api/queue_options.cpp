@@ -1,7 +1,6 @@
 #include "api/queue_options.hpp"
 
-#include <cmath>
-
+#include "api/limit_options.hpp"
 #include "dbos/error.hpp"
 #include "engine/ids.hpp"
 
@@ -13,12 +12,14 @@ namespace {
   throw UsageError("queue " + name + ": " + what, "WF001", {}, hint);
 }
 
-void check_count(const std::string& name, const char* what, const std::optional<int>& count) {
-  if (count && *count < 0) refuse(name, std::string(what) + " is " + std::to_string(*count), "give a positive number, or 0 for no limit");
+void check_count(const std::string& name, const char* what, const std::optional<int>& count, bool altering) {
+  if (count && (*count < 0 || (*count == 0 && !altering)))
+    refuse(name, std::string(what) + " is " + std::to_string(*count),
+           altering ? "give a positive number, or 0 for no limit" : "give a positive number, or leave it out for no limit");
 }
 
-void check_rate(const std::string& name, const std::string& what, const RateLimit& rate) {
-  check_count(name, (what + ".max").c_str(), rate.max);
+void check_rate(const std::string& name, const std::string& what, const RateLimit& rate, bool altering) {
+  check_count(name, (what + ".max").c_str(), rate.max, altering);
   auto period = rate.period.count();
   bool limited = rate.max.value_or(0) > 0;
   if (period < 0 || (limited && period == 0))
@@ -37,19 +38,20 @@ void check_part(const std::string& name, const char* part, const std::optional<i
 void check_queue(const std::string& name, const QueueOptions& options, bool altering) {
   check_label("queue name", name, kNameBytes);
   if (name.starts_with("_dbos_")) throw UsageError("queue name " + name + " begins with _dbos_, which is reserved", "WF001");
-  check_count(name, "worker_concurrency", options.worker_concurrency);
-  check_count(name, "concurrency", options.concurrency);
-  check_count(name, "partition_worker_concurrency", options.partition_worker_concurrency);
-  check_count(name, "partition_concurrency", options.partition_concurrency);
-  check_rate(name, "rate", options.rate);
-  check_rate(name, "partition_rate", options.partition_rate);
+  check_count(name, "worker_concurrency", options.worker_concurrency, altering);
+  check_count(name, "concurrency", options.concurrency, altering);
+  check_count(name, "partition_worker_concurrency", options.partition_worker_concurrency, altering);
+  check_count(name, "partition_concurrency", options.partition_concurrency, altering);
+  check_rate(name, "rate", options.rate, altering);
+  check_rate(name, "partition_rate", options.partition_rate, altering);
   check_part(name, "worker_concurrency", options.worker_concurrency, "concurrency", options.concurrency);
   check_part(name, "partition_concurrency", options.partition_concurrency, "concurrency", options.concurrency);
   check_part(name, "partition_worker_concurrency", options.partition_worker_concurrency, "partition_concurrency", options.partition_concurrency);
   check_part(name, "partition_worker_concurrency", options.partition_worker_concurrency, "worker_concurrency", options.worker_concurrency);
-  for (const auto& [key, weight] : options.weights)
-    if (!std::isfinite(weight) || weight <= 0)
-      refuse(name, "weight of partition " + key + " is " + std::to_string(weight), "give a positive number; partitions that are not named have 1");
+  for (const auto& [key, weight] : options.weights) {
+    check_label("partition of a weight", key, kPartitionBytes);
+    check_weight("queue " + name + ": weight of partition " + key, weight);
+  }
   if (!altering && !options.weights.empty() && !options.fair_by_partition.value_or(false))
     refuse(name, "weights without fair_by_partition", "add .fair_by_partition = true");
   if (options.polling_interval.count() < 0) refuse(name, "polling_interval is " + std::to_string(options.polling_interval.count()) + " ms");

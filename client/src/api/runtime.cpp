@@ -1,10 +1,10 @@
 // Runtime: registration, then an engine over a PgStore.
 #include "dbos/runtime.hpp"
 
-#include <cmath>
 #include <cstdlib>
 
 #include "api/client_impl.hpp"
+#include "api/limit_options.hpp"
 #include "api/queue_options.hpp"
 #include "engine/engine.hpp"
 #include "engine/ids.hpp"
@@ -81,20 +81,6 @@ void check_options(const RuntimeOptions& options) {
     throw UsageError("stack_bytes is " + std::to_string(options.stack_bytes) + "; at most " + std::to_string(kMostStackBytes) + " are allowed");
   if (options.drain_timeout.count() < 0)
     throw UsageError("drain_timeout must not be negative: " + std::to_string(options.drain_timeout.count()) + " ms");
-}
-
-// What the database would refuse too; here before anything is connected.
-void check_limit(const std::string& name, const LimitOptions& options) {
-  check_label("limit name", name, kNameBytes);
-  if (name.starts_with("_dbos_")) throw UsageError("limit name " + name + " begins with _dbos_, which is reserved");
-  if (!std::isfinite(options.rate) || options.rate < 0 || options.per.count() <= 0 || options.burst < 0 || options.concurrency < 0)
-    throw UsageError("limit " + name + ": rate, burst and concurrency must not be negative, rate finite and per above 0");
-  if (options.rate == 0 && options.concurrency == 0) throw UsageError("limit " + name + " has neither rate nor concurrency: it bounds nothing");
-  if (options.rate == 0 && options.burst > 0) throw UsageError("limit " + name + ": burst without rate");
-  for (const auto& [key, weight] : options.weights) {
-    if (!std::isfinite(weight) || weight <= 0)
-      throw UsageError(std::string("limit ").append(name).append(": the weight of key ").append(key).append(" must be above 0"));
-  }
 }
 
 }  // namespace

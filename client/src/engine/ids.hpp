@@ -17,6 +17,7 @@ std::uint64_t random_bits();
 std::string default_version(std::string_view application);
 // What the tables take, in bytes.
 inline constexpr std::size_t kNameBytes = 255;
+inline constexpr std::size_t kPartitionBytes = 1024;
 inline constexpr std::size_t kIdBytes = 512;
 // Throws UsageError unless the text can be sent as a name or id: not blank, UTF-8 without NUL, at most `limit` bytes. `what` names it.
 void check_label(std::string_view what, std::string_view text, std::size_t limit, const std::string& workflow_id = {});

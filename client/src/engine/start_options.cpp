@@ -44,7 +44,7 @@ StartRequest start_request(std::string name, std::string class_name, std::string
   check_optional("class_name", class_name, kNameBytes);
   check_optional("workflow id", options.id, kIdBytes);
   check_optional("queue name", queue, kNameBytes);
-  check_optional("partition", options.partition, kNameBytes);
+  check_optional("partition", options.partition, kPartitionBytes);
   check_optional("deduplication_id", options.deduplication_id, kNameBytes);
   check_optional("version", options.version, kNameBytes);
   check_optional("application", options.application, kNameBytes);
