@@ -153,6 +153,9 @@ SELECT * FROM pg_temp.ask('p2', 'one', ARRAY['o5', 'o6'], ARRAY['', '']);
 SELECT * FROM pg_temp.ask('p2', 'nope', ARRAY['o7'], ARRAY['']);
 SELECT * FROM pg_temp.ask('p2', 'one', p_releases => ARRAY['o5', 'gone'], p_holds => '{"one": 5000}');
 
+-- A process that holds for nothing ends nobody's hold.
+SELECT count(*) > 0 AS asked FROM pg_temp.ask('p2', 'one', p_holds => '{"one": 0}');
+SELECT held_until - dbos_sys.now_ms() AS held_for FROM dbos_sys.limits() WHERE name = 'one';
 -- The counters are what the tickets say.
 SELECT l.name FROM dbos_ops.limits AS l
 WHERE (l.waiting, l.taken) <> (SELECT count(*) FILTER (WHERE t.state = 'waiting'), count(*) FILTER (WHERE t.state <> 'waiting')

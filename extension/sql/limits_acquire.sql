@@ -324,7 +324,8 @@ BEGIN
   VALUES (p_caller, p_application, p_executor, p_listens, v_now / 1000000, v_now / 1000000 + p_lease_ms)
   ON CONFLICT (caller) DO UPDATE SET listens = EXCLUDED.listens, asks_at = EXCLUDED.asks_at, ends_at = EXCLUDED.ends_at;
   FOREACH name IN ARRAY v_known LOOP
-    IF p_holds ? name THEN
+    -- 0 would end what others hold.
+    IF (p_holds ->> name)::bigint > 0 THEN
       PERFORM dbos_sys.hold(name, (p_holds ->> name)::bigint * interval '1 millisecond');
     END IF;
     PERFORM dbos_sys.limit_release(name, p_releases, v_now);

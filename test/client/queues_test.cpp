@@ -120,6 +120,53 @@ TEST_CASE("options of a queue that do not fit are refused with their value befor
   CHECK(has(refusal<UsageError>([&] { client.register_queue("q", {.on_conflict = QueueConflict::update_if_latest_version}); }), "no version"));
 }
 
+TEST_CASE("a limit may have any name, and RetryAfter for no time ends nobody's hold") {
+  auto uri = server().create_system_database("limits_names");
+  Runtime runtime(options(uri));
+  auto client = client_of(uri);
+  const std::string name = "the \"api\" \\ of ü";
+  std::vector<std::chrono::steady_clock::time_point> begun;
+  runtime.limit(name, {.concurrency = 1, .weights = {{"a \"key\"", 2}}});
+  auto call = runtime.workflow("call", [&](Context& ctx) {
+    return ctx.step("s", {.limit = name, .limit_key = "a \"key\""}, [&](StepContext& step) {
+      begun.push_back(std::chrono::steady_clock::now());
+      if (step.attempt() == 1) {
+        client.hold(name, 400ms);
+        throw RetryAfter(0ms);
+      }
+      if (step.attempt() == 2) throw RetryAfter(300ms);
+      return step.attempt();
+    });
+  });
+  runtime.launch();
+  CHECK(call.start().result(20s) == 3);
+  REQUIRE(begun.size() == 3);
+  CHECK(begun[1] - begun[0] >= 350ms);
+  CHECK(begun[2] - begun[1] >= 250ms);
+}
+
+TEST_CASE("bounds of a limit that do not fit are refused with their value before anything is sent") {
+  Runtime runtime(options("host=/nowhere"));
+  auto client = client_of("host=/nowhere");
+  auto refused = [&](const char* name, const LimitOptions& given) {
+    auto here = refusal<UsageError>([&] { runtime.limit(name, given); });
+    CHECK(refusal<UsageError>([&] { client.register_limit(name, given); }) == here);
+    return here;
+  };
+  CHECK(has(refused("l", {}), "bounds nothing"));
+  CHECK(has(refused("l", {.rate = -1}), "rate is -1"));
+  CHECK(has(refused("l", {.rate = std::nan("")}), "rate is nan"));
+  CHECK(has(refused("l", {.rate = 1, .per = 0ms}), "per is 0 ms"));
+  CHECK(has(refused("l", {.rate = 1, .burst = -2}), "burst is -2"));
+  CHECK(has(refused("l", {.burst = 2, .concurrency = 1}), "burst without rate"));
+  CHECK(has(refused("l", {.concurrency = -3}), "concurrency is -3"));
+  CHECK(has(refused("l", {.rate = 1, .weights = {{"a", std::nan("")}}}), "weight of key a is nan"));
+  CHECK(has(refused("_dbos_l", {.rate = 1}), "reserved"));
+  CHECK(has(refused(" ", {.rate = 1}), "blank"));
+  CHECK(has(refusal<UsageError>([&] { client.alter_limit("l", {.rate = 0}); }), "rate is 0"));
+  CHECK(has(refusal<UsageError>([&] { client.alter_limit("l", {.concurrency = 0}); }), "concurrency is 0"));
+}
+
 TEST_CASE("an older version of the application does not take back the limits of the newest, if it is told so") {
   auto uri = server().create_system_database("queues_versions");
   auto launch = [&](const std::string& version, int concurrency) {

@@ -42,9 +42,11 @@ void Limiter::release(const std::string& ticket) {
 }
 
 void Limiter::hold(const std::string& limit, std::chrono::milliseconds time, MonotonicTime now) {
+  // 0 would end what others hold.
+  if (time.count() <= 0) return;
   auto& until = limits_[limit].held_until;
   until = std::max(until, now + time);
-  holds_.emplace_back(limit, time.count());
+  keep_longest(limit, time.count());
 }
 
 bool Limiter::held(const std::string& limit, MonotonicTime now) const {
@@ -85,7 +87,8 @@ LimitRequest Limiter::take(MonotonicTime now) {
     entry = idle ? limits_.erase(entry) : std::next(entry);
   }
   request.releases = std::exchange(releases_, {});
-  request.holds = std::exchange(holds_, {});
+  request.holds.assign(holds_.begin(), holds_.end());
+  holds_.clear();
   return request;
 }
 
@@ -128,8 +131,13 @@ void Limiter::failed(const LimitRequest& request, MonotonicTime again) {
   under_way_ = false;
   not_before_ = again;
   releases_.insert(releases_.end(), request.releases.begin(), request.releases.end());
-  holds_.insert(holds_.end(), request.holds.begin(), request.holds.end());
+  for (const auto& [limit, ms] : request.holds) keep_longest(limit, ms);
   ask_all_again();
+}
+
+void Limiter::keep_longest(const std::string& limit, std::int64_t ms) {
+  auto& longest = holds_[limit];
+  longest = std::max(longest, ms);
 }
 
 void Limiter::ask_all_again() {

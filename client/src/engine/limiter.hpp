@@ -34,7 +34,7 @@ class Limiter {
   std::optional<Grant> grant(const std::string& ticket) const;
   // Gives up the permit or the place in the queue; "" and unknown tickets are passed over.
   void release(const std::string& ticket);
-  // Nobody begins for so long, here at once, elsewhere as soon as the database knows.
+  // Nobody begins for so long (nothing: no change), here at once, elsewhere as soon as the database knows.
   void hold(const std::string& limit, std::chrono::milliseconds time, MonotonicTime now);
   bool held(const std::string& limit, MonotonicTime now) const;
 
@@ -67,6 +67,7 @@ class Limiter {
   };
 
   void ask_all_again();
+  void keep_longest(const std::string& limit, std::int64_t ms);
 
   const bool listens_;
   const std::chrono::milliseconds renew_after_;
@@ -74,7 +75,7 @@ class Limiter {
   std::map<std::string, Limit> limits_;
   std::vector<std::string> fresh_;  // tickets to be asked for, or once more
   std::vector<std::string> releases_;
-  std::vector<std::pair<std::string, std::int64_t>> holds_;
+  std::map<std::string, std::int64_t> holds_;  // in ms; the longest of those that are not sent yet
   bool under_way_ = false;
   MonotonicTime not_before_{};
   MonotonicTime renewal_{};
