@@ -87,7 +87,8 @@ SELECT granted, ticket = :'a_ticket' AS same, wait_ms FROM dbos_sys.acquire('pai
 SELECT dbos_sys.release(:'a_ticket');
 -- Kept for who is about to come.
 SELECT granted FROM dbos_sys.acquire('pair', key => 'other');
-SELECT granted, ticket = :'c_ticket' AS same, wait_ms FROM dbos_sys.acquire('pair', ticket => :'c_ticket', lease => '10 s');
+SELECT granted, ticket = :'c_ticket' AS same, wait_ms FROM dbos_sys.acquire('pair', ticket => :'c_ticket', lease => '11 s');
+SELECT ends_at - dbos_sys.now_ms() AS lease FROM dbos_ops.limit_tickets WHERE ticket = :'c_ticket';
 SELECT pg_temp.said(format('SELECT dbos_sys.release(%L)', :'a_ticket'));
 SELECT pg_temp.pass_time(6000);
 SELECT held FROM dbos_sys.renew(ARRAY[:'b_ticket', :'a_ticket'], '10 s') ORDER BY 1;

@@ -158,6 +158,9 @@ BEGIN
     SELECT s.start_ns INTO v_slot FROM dbos_sys.limit_serve(acquire.name, v_now, NULL, acquire.ticket) AS s;
     IF v_slot IS NOT NULL AND (SELECT l.concurrency FROM dbos_ops.limits AS l WHERE l.name = acquire.name) IS NULL THEN
       acquire.ticket := NULL;
+    ELSIF v_slot IS NOT NULL THEN
+      -- The lease of this call, not of the one that made the ticket.
+      UPDATE dbos_ops.limit_tickets AS t SET ends_at = v_now / 1000000 + v_lease, lease_ms = v_lease WHERE t.ticket = acquire.ticket;
     END IF;
   END IF;
   granted := v_slot IS NOT NULL;
