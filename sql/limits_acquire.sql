@@ -153,10 +153,10 @@ SELECT * FROM pg_temp.ask('p2', 'one', ARRAY['o5', 'o6'], ARRAY['', ''], ARRAY['
 SELECT * FROM pg_temp.ask('p2', 'one', ARRAY['o5', 'o6'], ARRAY['', '']);
 SELECT * FROM pg_temp.ask('p2', 'nope', ARRAY['o7'], ARRAY['']);
 SELECT * FROM pg_temp.ask('p2', 'one', p_releases => ARRAY['o5', 'gone'], p_holds => '{"one": 5000}');
-
 -- A process that holds for nothing ends nobody's hold.
 SELECT count(*) > 0 AS asked FROM pg_temp.ask('p2', 'one', p_holds => '{"one": 0}');
 SELECT held_until - dbos_sys.now_ms() AS held_for FROM dbos_sys.limits() WHERE name = 'one';
+
 -- The counters are what the tickets say.
 SELECT l.name FROM dbos_ops.limits AS l
 WHERE (l.waiting, l.taken) <> (SELECT count(*) FILTER (WHERE t.state = 'waiting'), count(*) FILTER (WHERE t.state <> 'waiting')
@@ -187,6 +187,13 @@ SELECT pg_temp.said(format('SELECT dbos_sys.acquire(''pair'', ticket => %L, hold
 SELECT pg_temp.said(format('SELECT dbos_sys.acquire(''one'', ticket => %L, holder => ''me'')', :'ticket'));
 SELECT pg_temp.said(format('SELECT dbos_sys.acquire(''pair'', key => ''yours'', ticket => %L, holder => ''me'')', :'ticket'));
 SELECT pg_temp.said(format('SELECT dbos_sys.acquire(''pair'', ticket => %L, holder => ''me'')', :'ticket'));
+SELECT pg_temp.said(format('SELECT dbos_sys.release(%L)', :'ticket'));
+SELECT pg_temp.said(format('SELECT dbos_sys.release(%L, ''you'')', :'ticket'));
+SELECT pg_temp.said(format('SELECT * FROM dbos_sys.renew(ARRAY[%L])', :'ticket'));
+SELECT held FROM dbos_sys.renew(ARRAY[:'ticket'], holder => 'me');
+SELECT dbos_sys.release(:'ticket', 'me');
+SELECT dbos_sys.release('o6');
+SELECT * FROM dbos_sys.renew(ARRAY['o6']);
 SELECT dbos_sys.release(NULL);
 SELECT dbos_sys.release('from yesterday');
 SELECT dbos_sys.renew(ARRAY['a', NULL]);

@@ -198,7 +198,25 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.release(ticket text)
+-- Tickets of somebody else: of another holder, or of a process that keeps its own by limit_trip().
+CREATE OR REPLACE FUNCTION dbos_sys.check_holder(p_tickets text[], p_holder text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_other record;
+BEGIN
+  SELECT t.ticket, t.holder INTO v_other FROM dbos_ops.limit_tickets AS t
+  WHERE t.ticket = ANY (p_tickets) AND (t.caller IS NOT NULL OR t.holder <> COALESCE(p_holder, '')) LIMIT 1;
+  IF FOUND THEN
+    PERFORM dbos_sys.fail('WF042', format('ticket %s belongs to %s, not to %s', dbos_sys.shown(v_other.ticket), dbos_sys.shown(v_other.holder),
+      dbos_sys.shown(COALESCE(p_holder, ''))), NULL, 'Name the holder that acquire() was called with; what a process holds ends with that process.');
+  END IF;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.release(ticket text, holder text DEFAULT '')
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -216,6 +234,7 @@ BEGIN
   SELECT t.limit_name INTO v_limit FROM dbos_ops.limit_tickets AS t WHERE t.ticket = release.ticket;
   IF v_limit IS NOT NULL THEN
     PERFORM FROM dbos_ops.limits AS l WHERE l.name = v_limit FOR NO KEY UPDATE;
+    PERFORM dbos_sys.check_holder(ARRAY[release.ticket], release.holder);
     v_now := dbos_sys.limit_clock();
     IF dbos_sys.limit_release(v_limit, ARRAY[release.ticket], v_now) = 1 THEN
       PERFORM dbos_sys.limit_pass(v_limit, v_now, NULL, NULL, '{}');
@@ -225,10 +244,11 @@ BEGIN
   PERFORM dbos_sys.fail_unknown_ticket(release.ticket);
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.release(text) IS
-'Gives a permit back, or gives up waiting. Errors: WF001, WF041 (unknown ticket: its lease is over, so that others may have begun meanwhile).';
+COMMENT ON FUNCTION dbos_sys.release(text, text) IS
+'Gives a permit back, or gives up waiting; holder as in acquire(). Errors: WF001, WF041 (unknown ticket: its lease is over, so that others may have
+begun meanwhile), WF042 (ticket of another holder).';
 
-CREATE OR REPLACE FUNCTION dbos_sys.renew(tickets text[], lease interval DEFAULT '30 s')
+CREATE OR REPLACE FUNCTION dbos_sys.renew(tickets text[], lease interval DEFAULT '30 s', holder text DEFAULT '')
 RETURNS TABLE (ticket text, held boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -237,13 +257,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_lease bigint := dbos_sys.check_permit_lease(renew.lease);
-  v_now bigint := dbos_sys.now_ms();
+  v_now bigint;
   v_tickets text[];
 BEGIN
   PERFORM dbos_sys.check_limit_name('any');
   v_tickets := dbos_sys.check_ids('ticket id', renew.tickets);
   PERFORM FROM dbos_ops.limits AS l
   WHERE l.name IN (SELECT t.limit_name FROM dbos_ops.limit_tickets AS t WHERE t.ticket = ANY (v_tickets)) ORDER BY l.name FOR NO KEY UPDATE;
+  PERFORM dbos_sys.check_holder(v_tickets, renew.holder);
+  v_now := dbos_sys.now_ms();
   RETURN QUERY
   WITH kept AS (
     UPDATE dbos_ops.limit_tickets AS t SET ends_at = v_now + v_lease, lease_ms = v_lease
@@ -252,8 +274,9 @@ BEGIN
   FROM unnest(v_tickets) AS u(ticket) ORDER BY u.ticket;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.renew(text[], interval) IS
-'Permits last for lease from now. held: false where the permit is gone, its lease over or released: others may have begun meanwhile. Errors: WF001.';
+COMMENT ON FUNCTION dbos_sys.renew(text[], interval, text) IS
+'Permits last for lease from now; holder as in acquire(). held: false where the permit is gone, its lease over or released: others may have begun
+meanwhile. Errors: WF001, WF042 (ticket of another holder; none is renewed then).';
 
 -- What is no reply about one ticket but a mistake of the caller.
 CREATE OR REPLACE FUNCTION dbos_sys.check_limit_trip(p_caller text, p_lease bigint, p_asked text[], p_limits text[], p_keys text[])
