@@ -112,6 +112,9 @@ BEGIN
     interval_ns = EXCLUDED.interval_ns, updated_at = EXCLUDED.updated_at
   WHERE (l.rate, l.per_ms, l.burst, l.concurrency, l.weights)
     IS DISTINCT FROM (EXCLUDED.rate, EXCLUDED.per_ms, EXCLUDED.burst, EXCLUDED.concurrency, EXCLUDED.weights);
+  IF FOUND THEN
+    PERFORM pg_notify('dbos_sys', 'limit');
+  END IF;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.register_limit(text, double precision, interval, integer, integer, jsonb) IS

@@ -248,7 +248,8 @@ BEGIN
   FOR i IN 1 .. 500 LOOP
     EXIT WHEN v_limit.waiting = 0 OR v_limit.taken >= v_limit.concurrency;
     v_again := i <= cardinality(p_freed);
-    v_slot := CASE WHEN v_again THEN GREATEST(p_now, p_freed[i], v_limit.held_until * 1000000) ELSE GREATEST(p_now, v_limit.next_ns - v_limit.burst * v_limit.interval_ns, v_limit.held_until * 1000000) END;
+    -- One that was taken back keeps its time, although that may be past by what a reply may take: moved to now, several would be one.
+    v_slot := CASE WHEN v_again THEN p_freed[i] ELSE GREATEST(p_now, v_limit.next_ns - v_limit.burst * v_limit.interval_ns, v_limit.held_until * 1000000) END;
     EXIT WHEN v_slot > p_now + 100000000;
     SELECT n.* INTO v_turn FROM dbos_sys.limit_next(p_name, v_limit.vtime, p_now, v_slot, v_even, p_caller, p_ticket) AS n;
     EXIT WHEN v_turn.ticket IS NULL;
@@ -286,7 +287,8 @@ BEGIN
 END;
 $$;
 
--- Slots and permits of others who should have come by now, for who is here and waits: they would be lost. Who comes all the same gets the next.
+-- Slots and permits of others who should have come by now, for who is here and waits: they would be lost, as those are that fall into a hold.
+-- Who comes all the same gets the next.
 CREATE OR REPLACE FUNCTION dbos_sys.limit_take_over(p_name text, p_now bigint, p_even boolean, p_caller text, p_ticket text)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -300,6 +302,7 @@ BEGIN
   FROM (
     SELECT t.ticket, t.start_ns FROM dbos_ops.limit_tickets AS t LEFT JOIN dbos_ops.limit_callers AS c ON c.caller = t.caller
     WHERE t.limit_name = p_name AND t.state = 'reserved' AND t.start_ns >= p_now - (CASE WHEN p_even THEN 10000000 ELSE 1000000000 END)
+      AND t.start_ns >= (SELECT h.held_until * 1000000 FROM dbos_ops.limits AS h WHERE h.name = p_name)
       AND t.start_ns <= p_now + 60000000 AND COALESCE(c.asks_at, t.asks_at) < p_now / 1000000 - (CASE WHEN p_even THEN 15 ELSE 100 END)
     ORDER BY t.start_ns LIMIT (
       SELECT count(*) FROM (
