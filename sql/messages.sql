@@ -113,3 +113,18 @@ SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 31, "kind"
 SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 2, "fid": 31, "kind": "sleep", "args": {"ms": 1}}]');
 SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"fid": 31, "kind": "sleep", "args": {"ms": 1}}]');
 SELECT count(*) FROM dbos.operation_outputs WHERE function_id = 31;
+
+-- debounce: the run that a key puts off, by its id; again it is the recorded one, and nothing is put off. What debounce() refuses is the step's error.
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 40, "kind": "debounce", "args": {"name": "w", "key": "k", "ms": 5000, "deadline_ms": 8000, "inputs": "{\"positionalArgs\":[1]}", "options": {"queue": "put-off", "parent_id": "b"}, "id": "b-40"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "a"}]', '[]', '[{"run": 1, "fid": 40, "kind": "debounce", "args": {"name": "w", "key": "k", "ms": 6000, "inputs": "{\"positionalArgs\":[2]}", "options": {"queue": "put-off"}, "id": "a-40"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 40, "kind": "debounce", "args": {"name": "w", "key": "k", "ms": 5000, "inputs": "{\"positionalArgs\":[3]}", "options": {"queue": "put-off"}, "id": "b-40"}}]', true);
+SELECT w.workflow_uuid, w.status, w.is_debounced, w.parent_workflow_id, w.delay_until_epoch_ms - dbos_sys.now_ms() AS delay, i.inputs
+FROM dbos.workflow_status AS w JOIN dbos.workflow_input AS i USING (workflow_uuid) WHERE w.queue_name = 'put-off';
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 41, "kind": "debounce", "args": {"name": "x", "key": "k2", "ms": 1, "inputs": "{}", "options": {"queue": "put-off"}, "id": "a"}},
+  {"run": 1, "fid": 42, "kind": "debounce", "args": {"name": "w", "key": "k2", "ms": 0, "inputs": "{}", "options": {"queue": "put-off"}, "id": "b-42"}},
+  {"run": 1, "fid": 43, "kind": "debounce", "args": {"name": "other", "key": "k", "ms": 1, "inputs": "{}", "options": {"queue": "put-off", "priority": 1}, "id": "b-43"}}]');
+SELECT dbos_sys.start('w', '[]', 'plain', 'put-off', '{"deduplication_id": ".w-held"}');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 44, "kind": "debounce", "args": {"name": "w", "key": "held", "ms": 1, "inputs": "{}", "options": {"queue": "put-off"}, "id": "b-44"}}]');
+SELECT workflow_uuid, function_id, function_name, output, error, child_workflow_id FROM dbos.operation_outputs WHERE function_id BETWEEN 40 AND 49 ORDER BY 1, 2;
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 45, "kind": "debounce", "args": {"name": "w", "key": "k", "ms": "5", "inputs": "{}", "options": {"queue": "put-off"}, "id": "b-45"}}]');
+SELECT * FROM pg_temp.trip('[{"id": "b"}]', '[]', '[{"run": 1, "fid": 45, "kind": "debounce", "args": {"key": "k", "unrecorded": true}}]');

@@ -1,4 +1,4 @@
--- Operations whose outcome the database decides: sleep, messages, events, streams, results of other runs. Each op_… function serves one
+-- Operations whose outcome the database decides: sleep, messages, events, streams, results of other runs, debounces. Each op_… function serves one
 -- operation of one run whose owner row is locked, records it as that run's step, and tells (state, value, info):
 -- The argument `unrecorded` (send, events, streams) marks what a step body does: written at once under the step's function id, no record.
 --   ok (value: the recorded text) · none (recorded as NULL) · error (recorded; value: portable error) · wait (nothing written)
@@ -41,6 +41,23 @@ BEGIN
 END;
 $$;
 
+-- A whole number of ms; absent or null is NULL.
+CREATE OR REPLACE FUNCTION dbos_sys.op_ms(p_args jsonb, p_key text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_value jsonb := p_args -> p_key;
+BEGIN
+  IF (CASE jsonb_typeof(v_value) WHEN 'number' THEN v_value::numeric % 1 <> 0 OR abs(v_value::numeric) > 9e18 WHEN 'null' THEN false
+    ELSE v_value IS NOT NULL END) THEN
+    PERFORM dbos_sys.fail('WF001', format('argument %s is %s', p_key, left(v_value::text, 60)), NULL, 'Give a whole number of ms.');
+  END IF;
+  RETURN CASE jsonb_typeof(v_value) WHEN 'number' THEN v_value::numeric::bigint END;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.op_serialization(p_args jsonb)
 RETURNS text
 LANGUAGE plpgsql
@@ -66,7 +83,7 @@ BEGIN
     WHEN 'send' THEN 'DBOS.send' WHEN 'recv' THEN 'DBOS.recv'
     WHEN 'set_event' THEN 'DBOS.setEvent' WHEN 'get_event' THEN 'DBOS.getEvent'
     WHEN 'write_stream' THEN 'DBOS.writeStream' WHEN 'close_stream' THEN 'DBOS.closeStream'
-    WHEN 'get_result' THEN 'DBOS.getResult' END;
+    WHEN 'get_result' THEN 'DBOS.getResult' WHEN 'debounce' THEN 'DBOS.debounceDelayedWorkflow' END;
 END;
 $$;
 
@@ -103,10 +120,10 @@ AS $$
 DECLARE
   v_ms bigint;
 BEGIN
-  IF (CASE jsonb_typeof(p_args -> 'ms') WHEN 'number' THEN (p_args -> 'ms')::numeric % 1 <> 0 OR abs((p_args -> 'ms')::numeric) > 9e18 ELSE true END) THEN
-    PERFORM dbos_sys.fail('WF001', format('argument ms is %s', COALESCE(left((p_args -> 'ms')::text, 60), 'missing')), NULL, 'Give a whole number of ms.');
+  v_ms := dbos_sys.op_ms(p_args, 'ms');
+  IF v_ms IS NULL THEN
+    PERFORM dbos_sys.fail('WF001', format('argument ms is %s', CASE WHEN p_args ? 'ms' THEN 'null' ELSE 'missing' END), NULL, 'Give a whole number of ms.');
   END IF;
-  v_ms := (p_args -> 'ms')::numeric::bigint;
   PERFORM dbos_sys.check_span('sleep', v_ms, true);
   PERFORM dbos_sys.check_text('step name', dbos_sys.op_step_name(p_kind, p_args));
   state := 'ok';
@@ -351,6 +368,34 @@ BEGIN
 END;
 $$;
 
+-- Puts a run off, or makes it; what debounce() refuses is the step's error. Waits for the row of a run that another transaction puts off.
+CREATE OR REPLACE FUNCTION dbos_sys.op_debounce(
+  p_application text, p_id text, p_fid integer, p_now bigint, p_args jsonb, OUT state text, OUT value text, OUT info jsonb)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_name text := dbos_sys.op_text(p_args, 'name');
+  v_key text := dbos_sys.op_text(p_args, 'key');
+  v_ms bigint := dbos_sys.op_ms(p_args, 'ms');
+  v_deadline_ms bigint := dbos_sys.op_ms(p_args, 'deadline_ms');
+  v_inputs text := dbos_sys.op_text(p_args, 'inputs');
+  v_id text := dbos_sys.op_text(p_args, 'id');
+  v_run text;
+BEGIN
+  BEGIN
+    v_run := dbos_sys.debounce_inputs(v_name, v_key, v_ms, v_inputs, v_deadline_ms, p_args -> 'options', v_id);
+    state := 'ok';
+    value := to_json(v_run)::text;
+  EXCEPTION WHEN SQLSTATE 'WF001' OR SQLSTATE 'WF011' OR SQLSTATE 'WF012' THEN
+    state := 'error';
+    value := dbos_sys.error_json(CASE SQLSTATE WHEN 'WF012' THEN 'QueueDeduplicated' WHEN 'WF011' THEN 'ConflictingWorkflow' ELSE 'InvalidArgument' END, SQLERRM);
+  END;
+  PERFORM dbos_sys.record_step(p_application, p_id, p_fid, 'DBOS.debounceDelayedWorkflow', CASE state WHEN 'ok' THEN value END,
+    CASE state WHEN 'error' THEN value END, 'portable_json', p_now, p_now, v_run);
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.run_op(
   p_application text, p_id text, p_fid integer, p_now bigint, p_kind text, p_args jsonb, OUT state text, OUT value text, OUT info jsonb)
 LANGUAGE plpgsql
@@ -364,13 +409,13 @@ BEGIN
     RETURN;
   ELSIF v_step IS NULL THEN
     PERFORM dbos_sys.fail('WF001', format('unknown operation %s', dbos_sys.shown(p_kind)), NULL,
-      'Operations: check, sleep, marker, send, recv, set_event, get_event, write_stream, close_stream, get_result.');
+      'Operations: check, sleep, marker, send, recv, set_event, get_event, write_stream, close_stream, get_result, debounce.');
   ELSIF COALESCE(p_fid, -1) < 0 OR jsonb_typeof(p_args) IS DISTINCT FROM 'object' THEN
     PERFORM dbos_sys.fail('WF001', format('operation %s has function id %s and arguments %s', p_kind, COALESCE(p_fid::text, 'NULL'),
       COALESCE(left(p_args::text, 60), 'NULL')), NULL, 'Function ids count from 0, arguments are a JSON object.');
-  ELSIF p_args - '{ms,name,destination,topic,message,key,serialization,unrecorded,final,value,id}'::text[] <> '{}' THEN
+  ELSIF p_args - '{ms,name,destination,topic,message,key,serialization,unrecorded,final,value,id,deadline_ms,inputs,options}'::text[] <> '{}' THEN
     PERFORM dbos_sys.fail('WF001', format('operation %s has unknown arguments: %s', p_kind, left(p_args::text, 60)), NULL,
-      'Arguments are: destination, final, id, key, message, ms, name, serialization, topic, unrecorded, value.');
+      'Arguments are: deadline_ms, destination, final, id, inputs, key, message, ms, name, options, serialization, topic, unrecorded, value.');
   END IF;
   IF NOT dbos_sys.op_flag(p_args, 'unrecorded') THEN
     SELECT r.state, r.value, r.info INTO state, value, info FROM dbos_sys.op_recorded(p_id, p_fid, v_step) AS r;
@@ -390,6 +435,7 @@ BEGIN
     WHEN 'write_stream', 'close_stream' THEN
       SELECT r.* INTO state, value, info FROM dbos_sys.op_stream(p_application, p_id, p_fid, p_now, p_kind, p_args) AS r;
     WHEN 'get_result' THEN SELECT r.* INTO state, value, info FROM dbos_sys.op_get_result(p_application, p_id, p_fid, p_now, p_args) AS r;
+    WHEN 'debounce' THEN SELECT r.* INTO state, value, info FROM dbos_sys.op_debounce(p_application, p_id, p_fid, p_now, p_args) AS r;
   END CASE;
 END;
 $$;

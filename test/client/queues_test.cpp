@@ -194,6 +194,14 @@ TEST_CASE("a debounced workflow runs once, with the arguments of the last call")
   auto burst = runtime.workflow(
       "burst", [&](Context& ctx) { return ctx.step("ask", [&] { return index.debounce("step", {.delay = 1ms}, "from a step").id(); }); });
   auto careless = runtime.workflow("careless", [&](Context&) { index.debounce("k", {.delay = 1s}, "x"); });
+  // Its replay after the failure of the code behind the call puts nothing off.
+  std::atomic<int> executions = 0;
+  auto again = runtime.workflow("again", [&](Context& ctx, std::string key, std::string id) {
+    auto handle = ctx.debounce(index, key, {.delay = 1ms, .start = {.id = id}}, "from a workflow");
+    ++executions;
+    ctx.sleep(1ms);
+    return handle.id() + ":" + handle.result();
+  });
   runtime.queue("slow");
   runtime.launch();
   auto first =
@@ -212,6 +220,20 @@ TEST_CASE("a debounced workflow runs once, with the arguments of the last call")
   CHECK(next.result(10s) == "c");
   CHECK(client.handle<std::string>(burst.start().result(10s)).result(10s) == "from a step");
   CHECK_THROWS_AS(careless.start().result(10s), WorkflowFailed);
+  CHECK(again.start({.id = "again"}, "w", "").result(10s) == "again-0:from a workflow");
+  CHECK(
+      query(uri, "SELECT function_name || '|' || child_workflow_id FROM dbos.operation_outputs WHERE workflow_uuid = 'again' AND function_id = 0") ==
+      "DBOS.debounceDelayedWorkflow|again-0");
+  CHECK(query(uri, "SELECT parent_workflow_id FROM dbos.workflow_status WHERE workflow_uuid = 'again-0'") == "again");
+  // Run once more from its records, as a recovery does it.
+  int before = runs;
+  query(uri, "DELETE FROM dbos.operation_outputs WHERE workflow_uuid = 'again' AND function_id > 0");
+  query(uri, "UPDATE dbos.workflow_status SET status = 'ENQUEUED', queue_name = '_dbos_internal_queue' WHERE workflow_uuid = 'again'");
+  CHECK(client.handle<std::string>("again").result(10s) == "again-0:from a workflow");
+  CHECK(runs == before);
+  CHECK(executions == 2);
+  // What it refuses is the step's error.
+  CHECK(has(refusal<WorkflowFailed>([&] { again.start({}, "taken", "again").result(10s); }), "belongs to another workflow"));
 
   // The key may be somebody else's.
   query(uri, "SELECT dbos_sys.start('index', '[\"x\"]', 'holder', 'unserved', '{\"deduplication_id\": \".index-held\"}')");

@@ -100,6 +100,12 @@ class Context {
   template <class R, class... A>
   Handle<R> enqueue(const Workflow<R(A...)>& workflow, const std::string& queue, StartOptions options, const std::type_identity_t<A>&... arguments);
 
+  // As Client::debounce(), recorded: a replay returns the same run and puts nothing off. Throws StepFailed (QueueDeduplicated) when a run that is
+  // not debounced holds the key, (ConflictingWorkflow) when options.start.id belongs to another workflow, (InvalidArgument) for what the queue
+  // does not take.
+  template <class R, class... A>
+  Handle<R> debounce(const Workflow<R(A...)>& workflow, const std::string& key, DebounceOptions options, const std::type_identity_t<A>&... arguments);
+
   // Messages to a workflow of any language. Throws StepFailed (NonExistentWorkflow) when the destination does not exist. From a step body it
   // is sent at once and not recorded: once for each call, so again with each attempt of the step.
   template <class T>
@@ -158,6 +164,8 @@ class Context {
   std::string step_text(std::string_view name, const StepOptions& options, const std::function<std::string(StepContext&)>& body);
   std::shared_ptr<detail::HandleState> start_text(const std::string& name, const std::string& class_name, const std::string& queue,
                                                   StartOptions options, std::string inputs);
+  std::shared_ptr<detail::HandleState> debounce_text(const std::string& name, const std::string& class_name, const std::string& key,
+                                                     const DebounceOptions& options, std::string inputs);
   void send_text(const std::string& destination, std::string message, const std::string& topic);
   std::optional<std::string> recv_text(const std::string& topic, Milliseconds timeout);
   void set_event_text(const std::string& key, std::string value);

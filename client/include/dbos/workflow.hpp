@@ -18,7 +18,7 @@ class RuntimeImpl;
 // Starts directly (queue empty) or enqueues; wait: return when durable. Throws UsageError inside a workflow or a step body.
 std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
                                             const std::string& queue, StartOptions options, std::string inputs, bool wait);
-// As Client::debounce(). Throws UsageError inside a workflow: there it belongs into a step.
+// As Client::debounce(). Throws UsageError inside a workflow: Context::debounce() records it there.
 std::shared_ptr<HandleState> debounce_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
                                                const std::string& key, DebounceOptions options, std::string inputs);
 }  // namespace detail
@@ -52,7 +52,7 @@ class Workflow<R(A...)> {
     return go(queue, std::move(options), false, arguments...);
   }
 
-  // As Client::debounce(); in a workflow's code only inside a step.
+  // As Client::debounce(); also in a step body. A workflow's own code calls Context::debounce().
   Handle<R> debounce(const std::string& key, DebounceOptions options, const A&... arguments) const {
     return Handle<R>(detail::debounce_workflow(runtime_, name_, class_name_, key, std::move(options), detail::encode_arguments(arguments...)));
   }
@@ -81,6 +81,11 @@ template <class R, class... A>
 Handle<R> Context::enqueue(const Workflow<R(A...)>& workflow, const std::string& queue, StartOptions options,
                            const std::type_identity_t<A>&... arguments) {
   return Handle<R>(start_text(workflow.name(), workflow.class_name(), queue, std::move(options), detail::encode_arguments(arguments...)));
+}
+template <class R, class... A>
+Handle<R> Context::debounce(const Workflow<R(A...)>& workflow, const std::string& key, DebounceOptions options,
+                            const std::type_identity_t<A>&... arguments) {
+  return Handle<R>(debounce_text(workflow.name(), workflow.class_name(), key, options, detail::encode_arguments(arguments...)));
 }
 
 }  // namespace dbos

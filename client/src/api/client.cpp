@@ -76,21 +76,13 @@ std::string filter_text(const ListFilter& filter, const std::string& application
 
 std::shared_ptr<HandleState> detail::debounce(const std::shared_ptr<Client::Impl>& client, const std::string& name, const std::string& class_name,
                                               const std::string& key, const DebounceOptions& options, std::string inputs, std::size_t max_payload) {
-  check_label("debounce key", key, kNameBytes);
-  if (options.delay.count() <= 0) throw UsageError("delay of a debounce is " + std::to_string(options.delay.count()) + " ms; it has to be positive");
-  if (options.deadline.count() < 0) throw UsageError("deadline of a debounce is " + std::to_string(options.deadline.count()) + " ms");
-  auto start = options.start;
-  if (!start.deduplication_id.empty() || !start.partition.empty() || start.priority != 0 || start.delay.count() != 0 || start.return_existing)
-    throw UsageError("a debounce of workflow " + name + " with deduplication_id, return_existing, partition, priority or delay", {}, {},
-                     "leave them out: the key is the deduplication id, the delay is the debounce's own");
-  if (start.application.empty()) start.application = client->options.application;
-  auto queue = options.queue.empty() ? std::string(kInternalQueue) : options.queue;
-  auto run = start_request(name, class_name, queue, start, std::move(inputs), max_payload);
+  auto put_off = debounce_start(name, class_name, key, options, std::move(inputs), max_payload, client->options.application);
+  auto& run = put_off.run;
   try {
     auto id = client->store.debounce({.name = run.name,
                                       .key = key,
-                                      .delay = options.delay,
-                                      .deadline = options.deadline,
+                                      .delay = put_off.delay,
+                                      .deadline = put_off.deadline,
                                       .inputs = std::move(run.inputs),
                                       .options_json = std::move(run.options),
                                       .id = run.id.empty() ? uuid_v7() : run.id});

@@ -45,7 +45,7 @@ std::shared_ptr<HandleState> start_workflow(const std::shared_ptr<RuntimeImpl>& 
 std::shared_ptr<HandleState> debounce_workflow(const std::shared_ptr<RuntimeImpl>& runtime, const std::string& name, const std::string& class_name,
                                                const std::string& key, DebounceOptions options, std::string inputs) {
   if (current_run())
-    throw UsageError("workflow " + name + " debounced inside a workflow", {}, {}, "do it in a step, which is not repeated once recorded");
+    throw UsageError("workflow " + name + " debounced inside a workflow", {}, {}, "use Context::debounce(), which records it, or do it in a step");
   return debounce(runtime->client, name, class_name, key, options, std::move(inputs), runtime->options.max_payload);
 }
 

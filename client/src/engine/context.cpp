@@ -190,6 +190,32 @@ std::shared_ptr<HandleState> Context::start_text(const std::string& name, const 
   return std::make_shared<EngineHandle>(run.engine.shared_from_this(), reply.holder.empty() ? child->id : reply.holder, child);
 }
 
+// One operation: the bounce, or the new run, commits with its record.
+std::shared_ptr<HandleState> Context::debounce_text(const std::string& name, const std::string& class_name, const std::string& key,
+                                                    const DebounceOptions& options, std::string inputs) {
+  Run& run = *run_;
+  require_fiber(run, "debounce()");
+  auto& engine = run.engine;
+  auto put_off =
+      debounce_start(name, class_name, key, options, std::move(inputs), engine.options().max_payload, engine.identity().application, run.id);
+  int function_id = run.next_function_id++;
+  std::optional<std::string> id;
+  if (auto* recorded = run.recorded_step(function_id, "DBOS.debounceDelayedWorkflow")) {
+    id = replay(*recorded, run);
+  } else {
+    auto& start = put_off.run;
+    if (start.id.empty()) start.id = run.id + "-" + std::to_string(function_id);
+    auto args = ObjectText().text("name", start.name).text("key", key).number("ms", put_off.delay.count()).text("id", start.id);
+    if (put_off.deadline.count() > 0) args.number("deadline_ms", put_off.deadline.count());
+    args.text("inputs", start.inputs).json("options", start.options);
+    auto reply = run.operate(function_id, "debounce", args.str());
+    if (reply.state == OpState::error) throw_step_error(reply.value.value_or("{}"), run);
+    id = reply.value;
+  }
+  return std::make_shared<EngineHandle>(engine.shared_from_this(), Codec<std::string>::decode(id.value_or("null"), "id of a debounced workflow"),
+                                        nullptr);
+}
+
 void Context::send_text(const std::string& destination, std::string message, const std::string& topic) {
   Run& run = *run_;
   check_id("destination", destination, run);

@@ -81,4 +81,21 @@ StartRequest start_request(std::string name, std::string class_name, std::string
           .options = object.str()};
 }
 
+DebounceStart debounce_start(std::string name, std::string class_name, const std::string& key, const DebounceOptions& options, std::string inputs,
+                             std::size_t max_payload, const std::string& application, const std::string& parent_id) {
+  check_label("debounce key", key, kNameBytes);
+  if (options.delay.count() <= 0) throw UsageError("delay of a debounce is " + std::to_string(options.delay.count()) + " ms; it has to be positive");
+  if (options.deadline.count() < 0) throw UsageError("deadline of a debounce is " + std::to_string(options.deadline.count()) + " ms");
+  auto start = options.start;
+  if (!start.deduplication_id.empty() || !start.partition.empty() || start.priority != 0 || start.delay.count() != 0 || start.return_existing)
+    throw UsageError("a debounce of workflow " + name + " with deduplication_id, return_existing, partition, priority or delay", {}, {},
+                     "leave them out: the key is the deduplication id, the delay is the debounce's own");
+  if (start.application.empty()) start.application = application;
+  auto queue = options.queue.empty() ? std::string(kInternalQueue) : options.queue;
+  return {.run = start_request(std::move(name), std::move(class_name), std::move(queue), start, std::move(inputs), max_payload, parent_id),
+          .key = key,
+          .delay = options.delay,
+          .deadline = options.deadline};
+}
+
 }  // namespace dbos::detail

@@ -13,4 +13,15 @@ namespace dbos::detail {
 StartRequest start_request(std::string name, std::string class_name, std::string queue, const StartOptions& options, std::string inputs,
                            std::size_t max_payload, const std::string& parent_id = {});
 
+struct DebounceStart {
+  StartRequest run;  // id: of a new run, may be empty; queue among the options
+  std::string key;
+  Milliseconds delay{0};
+  Milliseconds deadline{0};  // 0 = none
+};
+
+// As start_request(), for a run that is put off. application: where the options name none.
+DebounceStart debounce_start(std::string name, std::string class_name, const std::string& key, const DebounceOptions& options, std::string inputs,
+                             std::size_t max_payload, const std::string& application, const std::string& parent_id = {});
+
 }  // namespace dbos::detail
