@@ -8,6 +8,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from property import bounds_hold
 from processes import Server, Service, SqlCaller, most_at_once, most_in_window, node, until, worker
 
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker"))
@@ -150,7 +151,7 @@ def crashed_server(server, folder, given, generator):
             assert most <= allowed, f"{most} calls in {seconds} s, allowed are {allowed}"
 
 
-TESTS = (judged_by_the_service, shares, concurrency, killed_holder, crashed_server)
+TESTS = (judged_by_the_service, shares, concurrency, killed_holder, bounds_hold, crashed_server)
 
 
 def main():
@@ -162,7 +163,7 @@ def main():
     given = parser.parse_args()
     print(f"# seed {given.seed}", flush=True)
     tap, generator = Tap(), random.Random(given.seed)
-    server = Server("limits", ("judged", "shares", "concurrency", "killed", "crashed"))
+    server = Server("limits", ("judged", "shares", "concurrency", "killed", "bounds", "crashed"))
     try:
         for test in TESTS:
             if given.only in test.__name__:
