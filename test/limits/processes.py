@@ -9,9 +9,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+PLAIN = os.environ.get("DBOS_SYS_FLAVOUR") == "plain"
 sys.path.insert(1, os.path.join(ROOT, "test", "worker"))
 
-from harness import Cluster, SqlError, until  # noqa: E402
+from harness import CLUSTER, Cluster, SqlError, until  # noqa: E402
 
 WORKER = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "client", "limits", "limits_worker")
 ROLE = "app"
@@ -21,12 +22,23 @@ Call = collections.namedtuple("Call", "begin end who key status")
 class Server(Cluster):
     def __init__(self, name, databases):
         settings = ("dbos_sys.grace=1s", "dbos_sys.tick_interval=250", "max_connections=200", "log_min_messages=warning")
-        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)])
+        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)],
+                         *(["--no-preload"] if PLAIN else []))
         admin = self.session("postgres")
         admin.query(f"CREATE ROLE {ROLE} LOGIN")
         for database in databases:
             admin.query(f"CREATE DATABASE {database} OWNER {ROLE} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-            self.session(database).query(f"CREATE EXTENSION dbos_sys; SELECT dbos_sys.install('{ROLE}'); SELECT dbos_sys.grant_access('{ROLE}')")
+            self.make_functions(database)
+            self.session(database).query(f"SELECT dbos_sys.install('{ROLE}'); SELECT dbos_sys.grant_access('{ROLE}')")
+
+    def make_functions(self, database):
+        if not PLAIN:
+            self.session(database).query("CREATE EXTENSION dbos_sys")
+            return
+        psql = os.path.join(subprocess.run([CLUSTER, "bindir"], text=True, capture_output=True, check=True).stdout.strip(), "psql")
+        environment = {**os.environ, "PGHOST": self.env["PGHOST"], "PGPORT": self.env["PGPORT"], "PGUSER": "postgres"}
+        subprocess.run([psql, "-Xq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", os.path.join(ROOT, "extension", "dbos_sys-plain.sql")],
+                       check=True, env=environment, stdout=subprocess.DEVNULL)
 
     def uri(self, database):
         return f"postgresql://{ROLE}@{self.env['PGHOST'].replace('/', '%2F')}:{self.env['PGPORT']}/{database}"
