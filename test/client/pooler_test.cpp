@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <dbos/dbos.hpp>
 #include <fstream>
 
 #include "store/client_store.hpp"
@@ -60,6 +62,23 @@ class Pooler {
  private:
   std::string folder_;
   pid_t pid_ = 0;
+};
+
+// How many are inside at once.
+struct Room {
+  std::atomic<int> inside = 0, most = 0;
+};
+struct Visit {
+  explicit Visit(Room& in) : room(in) {
+    int now = ++room.inside;
+    int seen = room.most;
+    while (now > seen && !room.most.compare_exchange_weak(seen, now)) {
+    }
+  }
+  ~Visit() { --room.inside; }
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
+  Room& room;
 };
 
 }  // namespace
@@ -165,4 +184,37 @@ TEST_CASE("a pooler that is killed and started again costs nothing but time") {
   CHECK(answer.error == TripError::none);
   CHECK(query(uri, "SELECT count(*) FROM dbos.operation_outputs") == "1");
   CHECK(client.enqueue({new_run("after", uuid(), R"({"queue": "orders"})")}).at(0).state == RunState::done);
+}
+
+TEST_CASE("limits of queues and of steps hold through a transaction pooler") {
+  auto uri = server().create_system_database("pooled_limits");
+  Pooler pooler(2);
+  Room queue, step;
+  std::vector<std::unique_ptr<Runtime>> runtimes;
+  for (const char* executor : {"one", "two"}) {
+    auto& runtime = *runtimes.emplace_back(std::make_unique<Runtime>(RuntimeOptions{.application = "shop",
+                                                                                    .database = pooler.uri("pooled_limits"),
+                                                                                    .executor_id = executor,
+                                                                                    .version = "v1",
+                                                                                    .listen = false,
+                                                                                    .poll_interval = 50ms}));
+    runtime.queue("narrow", {.concurrency = 3, .partition_concurrency = 2});
+    runtime.limit("api", {.rate = 200, .concurrency = 2});
+    runtime.workflow("job", [&](Context& ctx) {
+      Visit here(queue);
+      return ctx.step("call", {.limit = "api"}, [&] {
+        Visit inside(step);
+        std::this_thread::sleep_for(3ms);
+        return 1;
+      });
+    });
+    runtime.launch();
+  }
+  Client client({.database = pooler.uri("pooled_limits"), .application = "shop", .listen = false});
+  std::vector<Handle<int>> handles;
+  for (int i = 0; i < 24; ++i) handles.push_back(client.enqueue(Signature<int()>{"job"}, "narrow", {.partition = "key-" + std::to_string(i % 3)}));
+  for (auto& handle : handles) CHECK(handle.result(30s) == 1);
+  CHECK(queue.most <= 3);
+  CHECK(step.most <= 2);
+  CHECK(query(uri, "SELECT granted FROM dbos_sys.limits()") == "24");
 }
