@@ -21,7 +21,9 @@ WAITING = QueueCase("waiting", "drain of one queue with so many waiting", "wf/s"
 DEAD = QueueCase("dead", "drain of one queue with so many dead entries at its head, held by a snapshot", "wf/s", ("none", "1M"))
 SPREAD = QueueCase("spread", "drain of as many workflows on so many queues", "wf/s", ("64", "1"))
 
-QUEUE_CASES = (IDLE, WAKEUPS, SELECT_1, UPDATE_1, WAITING, DEAD, SPREAD)
+GRANTS = QueueCase("grants", "grants of one limit: a process asks for 40 steps at a time, 8 sessions each for one", "grants/s", ("process", "sessions"))
+
+QUEUE_CASES = (IDLE, WAKEUPS, SELECT_1, UPDATE_1, WAITING, DEAD, SPREAD, GRANTS)
 
 # Jobs of the idle case: who polls once a second gets fewer.
 IDLE_COUNT = {"sdk": 60}
