@@ -50,6 +50,19 @@ SELECT count(*) > 5 AS dropped FROM dbos_sys.uninstall(dry_run => false);
 SELECT to_regclass('dbos_ops.archive_1970_01') IS NULL AS gone, count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'old';
 ROLLBACK;
 
+-- A paused queue would stay so for every SDK.
+BEGIN;
+SELECT dbos_sys.register_queue('held', '{"concurrency": 3}'), dbos_sys.pause_queue('held');
+SELECT * FROM dbos_sys.uninstall(dry_run => true) WHERE item LIKE 'queue %';
+SAVEPOINT refused;
+SELECT * FROM dbos_sys.uninstall(dry_run => false);
+ROLLBACK TO refused;
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.resume_queue('held');
+SELECT count(*) > 5 AS dropped FROM dbos_sys.uninstall(dry_run => false);
+SELECT concurrency FROM dbos.queues WHERE name = 'held';
+ROLLBACK;
+
 -- What others put there is not dropped.
 BEGIN;
 CREATE TABLE dbos_ops.mine (a integer);

@@ -51,6 +51,21 @@ BEGIN
 END;
 $$;
 
+-- Paused queues: with dbos_ops goes the limit that each had, and SDKs would go on reading "no room".
+CREATE OR REPLACE FUNCTION dbos_sys.left_paused()
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('dbos_ops.queue_settings') IS NULL OR to_regclass('dbos.queues') IS NULL THEN
+    RETURN '{}';
+  END IF;
+  RETURN ARRAY(
+    SELECT dbos_sys.shown(s.queue_name) FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name WHERE s.paused ORDER BY s.queue_name);
+END;
+$$;
+
 -- What lies in dbos_ops beside our tables: it is somebody's, and is not dropped.
 CREATE OR REPLACE FUNCTION dbos_sys.uninstall_check_strangers()
 RETURNS void
@@ -105,6 +120,10 @@ BEGIN
     PERFORM dbos_sys.fail('WF003', format('the archive holds %s workflows', dbos_sys.left_archived()), 'They would be lost with schema dbos_ops.',
       'Export them, and drop each month of SELECT * FROM dbos_sys.archives() with drop_archive(); or put them back with restore().');
   END IF;
+  IF dbos_sys.left_paused() <> '{}' THEN
+    PERFORM dbos_sys.fail('WF003', 'queues are paused: ' || array_to_string(dbos_sys.left_paused(), ', '), 'Their limits would be lost with schema dbos_ops, and nobody could resume them.',
+      'resume_queue() each, and call uninstall() again; to keep one still, an SDK can set its concurrency to 0.');
+  END IF;
   IF to_regrole('dbos_sys_worker') IS NOT NULL AND has_schema_privilege('dbos_sys_worker', 'dbos', 'USAGE') THEN
     PERFORM dbos_sys.install_run(p_owner, ARRAY[
       'REVOKE ALL ON ALL TABLES IN SCHEMA dbos FROM dbos_sys_worker', 'REVOKE ALL ON ALL ROUTINES IN SCHEMA dbos FROM dbos_sys_worker',
@@ -152,6 +171,7 @@ BEGIN
     RETURN QUERY SELECT 'workflows', format('PENDING under executors of dbos_sys that have gone: %s; let them be recovered first', p.number)
     FROM dbos_sys.left_pending() AS p(number) WHERE p.number > 0 AND dbos_sys.live_executors() = '{}';
     RETURN QUERY SELECT 'archive', format('holds %s workflows: export and drop it first', a.number) FROM dbos_sys.left_archived() AS a(number) WHERE a.number > 0;
+    RETURN QUERY SELECT 'queue ' || q.name, 'is paused: resume it first' FROM unnest(dbos_sys.left_paused()) AS q(name);
   ELSE
     PERFORM dbos_sys.uninstall_drop(v_owner);
   END IF;
@@ -160,5 +180,5 @@ $$;
 COMMENT ON FUNCTION dbos_sys.uninstall(boolean) IS
 'Drops schema dbos_ops and leaves schema dbos, its rows and the applications on official SDKs as they are; returns what was done, or with
 dry_run what would be. Refused (WF003) while executors of dbos_sys are at work or have left PENDING workflows behind, while the
-archive holds workflows, and when others put objects into dbos_ops. install() makes it again; DROP EXTENSION dbos_sys removes the functions. Called by the owner of the tables, a member of
+archive holds workflows or queues are paused, and when others put objects into dbos_ops. install() makes it again; DROP EXTENSION dbos_sys removes the functions. Called by the owner of the tables, a member of
 it, or a superuser.';
