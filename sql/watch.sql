@@ -20,6 +20,13 @@ CREATE FUNCTION pg_temp.version(p_version text, p_application text DEFAULT 'shop
 $$;
 CREATE VIEW pg_temp.rows AS SELECT workflow_uuid AS id, status, executor_id AS executor, application_version AS version, queue_name AS queue, owner_xid AS owner,
   recovery_attempts AS n FROM dbos.workflow_status ORDER BY workflow_uuid;
+-- This session stands for another process's, so what was noted of its process id is forgotten.
+CREATE PROCEDURE pg_temp.session(p_name text) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('application_name', p_name, false);
+  UPDATE dbos_ops.watched_sessions SET pids = '{}';
+END;
+$$;
 \set ECHO all
 
 SELECT pg_temp.at(0) AS t \gset
@@ -43,20 +50,20 @@ SELECT dbos_sys.watch('shop', session_name => NULL);
 SELECT dbos_sys.watch('shop', version_gone => 'delete');
 SELECT dbos_sys.watch('shop', version_gone => NULL);
 SELECT dbos_sys.watch('shop', version_grace => '0');
-SET application_name = 'somebody';
+CALL pg_temp.session('somebody');
 SELECT dbos_sys.watch('shop', session_name => 'nobody-{executor}');
 \echo :LAST_ERROR_SQLSTATE
 SELECT count(*) FROM dbos_ops.watches;
 -- An id that every process has by default tells nobody apart.
 SELECT pg_temp.pending('w-local', 'local');
-SET application_name = 'dbos_transact_one_v1';
+CALL pg_temp.session('dbos_transact_one_v1');
 SELECT dbos_sys.watch('shop');
 DELETE FROM dbos.workflow_status;
-SET application_name = 'dbos_transact_local_v1';
+CALL pg_temp.session('dbos_transact_local_v1');
 SELECT dbos_sys.watch('shop');
 \echo :LAST_ERROR_SQLSTATE
 -- Without fencing both would run.
-SET application_name = 'dbos_transact_one_v1';
+CALL pg_temp.session('dbos_transact_one_v1');
 SELECT pg_temp.pending('w-old', 'one', p_old => true);
 SELECT dbos_sys.watch('shop');
 \echo :LAST_ERROR_SQLSTATE
@@ -98,21 +105,21 @@ BEGIN;
 SELECT pg_temp.pending('w-local', 'local'), pg_temp.pending('w-v0', 'one', 'v0');
 SELECT dbos_sys.recover('{local}', 'shop'), dbos_sys.recover('{one}', 'shop', 'v0');
 ROLLBACK;
-SET application_name = 'dbos_transact_two_v1';
+CALL pg_temp.session('dbos_transact_two_v1');
 BEGIN;
 SELECT dbos_sys.recover('{one}');
 ROLLBACK;
 -- Who came back since the last tick lives.
 SELECT dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
-SET application_name = 'dbos_transact_one_v1';
+CALL pg_temp.session('dbos_transact_one_v1');
 SELECT dbos_sys.recover('{one}', 'shop');
 SELECT dbos_sys.watch_tick();
 SELECT pg_temp.at(160), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
 SELECT pg_temp.at(161), dbos_sys.recover_tick() AS recovered, dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop');
 -- Its sessions are gone: after the grace, and not before, its work is enqueued for another.
-SET application_name = 'dbos_transact_two_v1';
+CALL pg_temp.session('dbos_transact_two_v1');
 SELECT pg_temp.at(300), dbos_sys.recover_tick() AS tick; -- a gap in the ticks: nobody is judged before hold_until
 SELECT hold_until - 1800000000000 AS hold FROM dbos_ops.ticker;
 SELECT dbos_sys.watch_tick();
@@ -126,15 +133,15 @@ UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'two', owner_x
 UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
 SELECT pg_temp.at(500), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
-SET application_name = 'dbos_transact_three_v1';
+CALL pg_temp.session('dbos_transact_three_v1');
 SELECT pg_temp.at(501), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
 SELECT pg_temp.at(505.999), dbos_sys.watch_tick();
 -- Back in time: alive again, and the grace begins anew.
-SET application_name = 'dbos_transact_two_v1';
+CALL pg_temp.session('dbos_transact_two_v1');
 SELECT pg_temp.at(505.999), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
-SET application_name = 'dbos_transact_three_v1';
+CALL pg_temp.session('dbos_transact_three_v1');
 SELECT pg_temp.at(506), dbos_sys.watch_tick(), pg_temp.at(510.999), dbos_sys.watch_tick();
 SELECT pg_temp.at(511), dbos_sys.watch_tick();
 TABLE pg_temp.rows;
@@ -143,7 +150,7 @@ TABLE pg_temp.rows;
 UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'three', owner_xid = 'new', queue_name = NULL;
 SELECT dbos_sys.watch_tick();
 UPDATE dbos_ops.watches SET kills = kills - 1;
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 SELECT pg_temp.at(512), dbos_sys.watch_tick(), pg_temp.at(518), dbos_sys.watch_tick(), pg_temp.at(601.999), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
 SELECT pg_temp.at(602), dbos_sys.watch_tick();
@@ -158,18 +165,18 @@ SELECT pg_temp.at(703), dbos_sys.watch_tick();
 -- Names are compared as the server cuts them; two that are one then are left alone, as is an id of another version.
 SELECT pg_temp.pending('w4', repeat('x', 60) || '1'), pg_temp.pending('w5', repeat('x', 60) || '2'), pg_temp.pending('w6', 'a_b', 'c'), pg_temp.pending('w7', 'a', 'b_c');
 SELECT dbos_sys.session_name('dbos_transact_{executor}_{version}', repeat('x', 60), 'v1');
-SET application_name = 'dbos_transact_bär_v1';
+CALL pg_temp.session('dbos_transact_bär_v1');
 SELECT dbos_sys.session_name('dbos_transact_{executor}_{version}', 'bär', 'v1') = current_setting('application_name');
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 SELECT pg_temp.at(1000), dbos_sys.watch_tick();
 SELECT left(executor_id, 8) AS executor, state, advice FROM dbos_sys.watched('shop') WHERE pending > 0 ORDER BY 1;
 DELETE FROM dbos.workflow_status WHERE workflow_uuid >= 'w4';
 -- A single long id is no matter.
 SELECT pg_temp.pending('w8', repeat('y', 60));
-SET application_name = 'dbos_transact_yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy_v1';
+CALL pg_temp.session('dbos_transact_yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy_v1');
 SELECT pg_temp.at(1001), dbos_sys.watch_tick();
 SELECT left(executor_id, 8) AS executor, state FROM dbos_sys.watched('shop') WHERE pending > 0;
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 SELECT pg_temp.at(1002), dbos_sys.watch_tick(), pg_temp.at(1007), dbos_sys.watch_tick();
 
 -- Who registered or sends heartbeats is judged by that.
@@ -182,17 +189,17 @@ DELETE FROM dbos_ops.executors;
 
 -- Who stood when the server restarted has the time to come back, however close together the ticks are.
 SELECT pg_temp.pending('r1', 'six');
-SET application_name = 'dbos_transact_six_v1';
+CALL pg_temp.session('dbos_transact_six_v1');
 SELECT pg_temp.at(2100), dbos_sys.watch_tick();
 UPDATE dbos_ops.ticker SET hold_from = 1800002101000, hold_until = 1800002191000;
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 SELECT pg_temp.at(2101.006), dbos_sys.watch_tick(), pg_temp.at(2190.999), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
 SELECT pg_temp.at(2191), dbos_sys.watch_tick();
 -- Calling watch() again changes the settings, and nobody's standing.
 UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'four', owner_xid = 'new', queue_name = NULL;
 UPDATE dbos_ops.watches SET kills = kills - 1;
-SET application_name = 'dbos_transact_five_v1';
+CALL pg_temp.session('dbos_transact_five_v1');
 SELECT pg_temp.at(2200), dbos_sys.watch_tick();
 SELECT executor_id, state FROM dbos_sys.watch('shop', grace => '2 s') WHERE pending > 0;
 SELECT pg_temp.at(2289.999), dbos_sys.watch_tick(), pg_temp.at(2290), dbos_sys.watch_tick();
@@ -203,7 +210,7 @@ SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
 DELETE FROM dbos.workflow_status;
 -- Any text is a version or an id. Who was never seen is not taken while no session of the version says how they are named.
 SELECT pg_temp.pending('r3', 'six', 'x{2}(*+?'), pg_temp.pending('r4', '{version}', 'y');
-SET application_name = 'dbos_transact_five_x{2}(*+?';
+CALL pg_temp.session('dbos_transact_five_x{2}(*+?');
 SELECT pg_temp.at(2400), dbos_sys.watch_tick();
 SELECT executor_id, application_version, session_name, state FROM dbos_sys.watched('shop') WHERE pending > 0 ORDER BY 1;
 SELECT application_version FROM dbos_sys.watched_versions();
@@ -212,13 +219,13 @@ SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
 SELECT dbos_sys.watch('shop', session_name => 'dbos_transact_five_{executor}', version_gone => 'upgrade');
 DELETE FROM dbos.workflow_status;
 SELECT dbos_sys.unwatch('shop'), pg_temp.at(2000);
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 SELECT count(*) FROM dbos_sys.watch('shop');
 UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
 
 -- A version that nobody runs: listed, and left alone by default.
 SELECT pg_temp.at(2001), pg_temp.version('v2');
-SET application_name = 'dbos_transact_four_v2';
+CALL pg_temp.session('dbos_transact_four_v2');
 SELECT dbos_sys.watch_tick();
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_version, application_name, queue_name, created_at, recovery_attempts)
 SELECT 'q-' || n, CASE n WHEN 3 THEN 'DELAYED' ELSE 'ENQUEUED' END, 'checkout', 'v1', 'shop', 'orders', 1, CASE n WHEN 1 THEN 1 ELSE 0 END FROM generate_series(1, 4) AS n;
@@ -238,7 +245,7 @@ SELECT id, status, version FROM pg_temp.rows;
 SELECT * FROM dbos_sys.watched_versions();
 -- The latest version's work waits for it, whoever runs.
 SELECT pg_temp.at(2300), pg_temp.version('v3');
-SET application_name = 'dbos_transact_four_v1';
+CALL pg_temp.session('dbos_transact_four_v1');
 UPDATE dbos.workflow_status SET application_version = 'v3';
 SELECT dbos_sys.watch_tick(), pg_temp.at(9000), dbos_sys.watch_tick();
 SELECT application_version, gone_since, waiting FROM dbos_sys.watched_versions();
@@ -254,3 +261,50 @@ SELECT (SELECT count(*) FROM dbos_ops.watches), (SELECT count(*) FROM dbos_ops.w
 DELETE FROM dbos.workflow_status;
 SELECT pg_temp.pending('w11', 'one', p_application => NULL);
 SELECT executor_id, state, pending FROM dbos_sys.watch(NULL, session_name => 'dbos_transact_{executor}_v1');
+
+-- A session that had another name before is lent by a pooler: who is absent may live, and is not taken until it is watched anew.
+DELETE FROM dbos.workflow_status;
+SELECT dbos_sys.unwatch(NULL), pg_temp.at(10000), dbos_sys.recover_tick();
+UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
+DELETE FROM dbos_ops.executors;
+CALL pg_temp.session('dbos_transact_one_v2');
+SELECT pg_temp.pending('p1', 'one', 'v2'), pg_temp.pending('p2', 'two', 'v2');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_version, application_name, queue_name, created_at, recovery_attempts)
+VALUES ('p3', 'ENQUEUED', 'checkout', 'v1', 'shop', 'orders', 1, 0);
+SELECT executor_id, state FROM dbos_sys.watch('shop', version_gone => 'upgrade', version_grace => '1 s') WHERE pending > 0;
+SET application_name = 'dbos_transact_two_v2';
+SELECT pg_temp.at(10001), dbos_sys.watch_tick();
+SELECT executor_id, state, advice FROM dbos_sys.watched('shop') WHERE pending > 0;
+SET application_name = 'dbos_transact_one_v2';
+SELECT pg_temp.at(10002), dbos_sys.watch_tick(), pg_temp.at(11000), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+SELECT id, status, version FROM pg_temp.rows;
+-- Versions move where heartbeats say which are there.
+SELECT state FROM dbos_sys.heartbeat('seven', '1 day', 'shop', NULL, 'v2');
+SELECT pg_temp.at(11010), dbos_sys.watch_tick();
+SELECT id, status, version FROM pg_temp.rows;
+DELETE FROM dbos_ops.executors;
+-- watch() again begins anew: who was absent is no deader for it.
+SELECT executor_id, state FROM dbos_sys.watch('shop') WHERE pending > 0;
+SELECT dbos_sys.watch_tick(), pg_temp.at(11089), dbos_sys.watch_tick();
+-- Not told by the ids of processes of before a restart: they repeat.
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SET application_name = 'dbos_transact_two_v2';
+SELECT pg_temp.at(11090), dbos_sys.watch_tick();
+SELECT executor_id, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+
+-- A version whose sessions an operator ended has the time to come back, however short version_grace is.
+DELETE FROM dbos.workflow_status;
+UPDATE dbos_ops.ticker SET server_start = dbos_sys.server_start();
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_version, application_name, queue_name, created_at, recovery_attempts)
+VALUES ('p4', 'ENQUEUED', 'checkout', 'v1', 'shop', 'orders', 1, 0);
+SELECT dbos_sys.unwatch('shop'), pg_temp.at(12000);
+CALL pg_temp.session('dbos_transact_one_v1');
+SELECT count(*) FROM dbos_sys.watch('shop', version_gone => 'upgrade', version_grace => '1 s');
+SELECT dbos_sys.watch_tick();
+CALL pg_temp.session('dbos_transact_one_v3');
+UPDATE dbos_ops.watches SET kills = kills - 1;
+SELECT pg_temp.at(12006), dbos_sys.watch_tick(), pg_temp.at(12095), dbos_sys.watch_tick();
+SELECT version FROM pg_temp.rows;
+SELECT pg_temp.at(12101), dbos_sys.watch_tick();
+SELECT version FROM pg_temp.rows;

@@ -3,88 +3,6 @@
 -- name that is connected, or was and may have left work behind.
 -- Lock order: the tick's advisory lock, rows of watched_sessions, rows of workflow_status.
 
--- A session's name as the server keeps it: bytes outside of printable ASCII replaced, cut at 63 bytes.
-CREATE OR REPLACE FUNCTION dbos_sys.kept_name(p_name text)
-RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_bytes bytea := convert_to(p_name, 'UTF8');
-  v_hex boolean := current_setting('server_version_num')::integer >= 160000;
-BEGIN
-  IF p_name !~ '[^ -~]' THEN
-    RETURN left(p_name, 63);
-  END IF;
-  RETURN left((
-    SELECT string_agg(CASE WHEN b.byte BETWEEN 32 AND 126 THEN chr(b.byte) WHEN v_hex THEN '\x' || lpad(to_hex(b.byte), 2, '0') ELSE '?' END, '' ORDER BY i.place)
-    FROM generate_series(0, octet_length(v_bytes) - 1) AS i(place), LATERAL (SELECT get_byte(v_bytes, i.place)) AS b(byte)), 63);
-END;
-$$;
-
--- A pattern's characters in order; its places for executor and version are the characters 1 and 2.
-CREATE OR REPLACE FUNCTION dbos_sys.pattern_parts(p_pattern text)
-RETURNS TABLE (part text, place bigint)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN QUERY
-  SELECT c.part, c.place
-  FROM regexp_split_to_table(replace(replace(p_pattern, '{executor}', E'\x01'), '{version}', E'\x02'), '') WITH ORDINALITY AS c(part, place);
-END;
-$$;
-
-CREATE OR REPLACE FUNCTION dbos_sys.session_name(p_pattern text, p_executor text, p_version text)
-RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN dbos_sys.kept_name((
-    SELECT string_agg(CASE c.part WHEN E'\x01' THEN p_executor WHEN E'\x02' THEN COALESCE(p_version, '') ELSE c.part END, '' ORDER BY c.place)
-    FROM dbos_sys.pattern_parts(p_pattern) AS c));
-END;
-$$;
-
--- Names of sessions of this database that an executor of the version (NULL: of any) may have under a pattern. A name of 63 bytes may have
--- lost its end: then its beginning decides. The columns of pg_stat_activity that a role sees of other roles' sessions too are pid,
--- application_name and database; nothing else may be asked for here.
-CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_version text)
-RETURNS SETOF text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_regex text;
-  v_head text := split_part(replace(p_pattern, '{version}', '{executor}'), '{executor}', 1);
-BEGIN
-  SELECT '^' || string_agg(
-    CASE WHEN c.part = E'\x01' THEN '.+' WHEN c.part = E'\x02' AND p_version IS NULL THEN '.*'
-         ELSE regexp_replace(CASE c.part WHEN E'\x02' THEN dbos_sys.kept_name(p_version) ELSE c.part END, '([^a-zA-Z0-9])', '\\\1', 'g') END,
-    '' ORDER BY c.place) || '$' INTO v_regex
-  FROM dbos_sys.pattern_parts(p_pattern) AS c;
-  RETURN QUERY
-  SELECT DISTINCT a.application_name FROM pg_stat_activity AS a
-  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-    AND (a.application_name ~ v_regex OR (octet_length(a.application_name) = 63 AND starts_with(a.application_name, v_head)));
-END;
-$$;
-
--- Sessions that an SDK is known to name alike in all its executors: while one is here, who was not seen may be behind it.
-CREATE OR REPLACE FUNCTION dbos_sys.has_nameless_session(p_application text)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN EXISTS (
-    SELECT FROM pg_stat_activity AS a
-    WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-      AND a.application_name IN ('dbos_transact', 'PostgreSQL JDBC Driver', NULLIF(dbos_sys.kept_name(p_application), '')));
-END;
-$$;
-
 -- Whether the executor's PENDING rows were written by an SDK that guards outcomes by the status alone: nothing stops its run once another
 -- executor has the workflow. Such a writer claims without a token, or starts without naming the creator.
 CREATE OR REPLACE FUNCTION dbos_sys.is_unfenced(p_owner_xid text, p_creator_xid text, p_queue_name text)
@@ -129,6 +47,7 @@ BEGIN
         -- Of another application too: its sessions would bear the same name.
         WHEN count(*) OVER (PARTITION BY h.name) > 1 THEN 'ambiguous'
         WHEN h.unfenced AND NOT v_watch.accept_unfenced THEN 'unfenced'
+        WHEN v_watch.lent_at IS NOT NULL AND (s.session_name IS NULL OR s.gone_since IS NOT NULL) THEN 'pooled'
         WHEN s.session_name IS NULL THEN 'unseen'
         WHEN s.gone_since IS NULL THEN 'alive'
         ELSE 'suspect' END AS verdict,
@@ -170,10 +89,11 @@ DECLARE
   v_kills bigint;
   v_backoff bigint := dbos_sys.setting_ms('reconnect_backoff', '90s');
 BEGIN
-  SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
   SELECT COALESCE(max(t.hold_from), 0) AS hold_from, COALESCE(max(t.hold_until), 0) AS hold_until INTO v_hold FROM dbos_ops.ticker AS t;
   -- Sessions first: a backend counts its end before it leaves the list.
   PERFORM pg_stat_clear_snapshot();
+  PERFORM dbos_sys.note_lent(p_application, p_now);
+  SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
   v_here := ARRAY(SELECT l.name FROM dbos_sys.sessions_like(v_watch.session_name, NULL) AS l(name));
   v_kills := dbos_sys.sessions_killed();
   IF v_kills <> v_watch.kills OR (v_here <> '{}' AND COALESCE(v_watch.seen_at, 0) < p_now - 60000) THEN
@@ -183,14 +103,19 @@ BEGIN
     WHERE w.application_name = p_application
     RETURNING w.* INTO v_watch;
   END IF;
-  INSERT INTO dbos_ops.watched_sessions AS s (application_name, session_name, seen_at)
-  SELECT p_application, h.name, p_now FROM unnest(v_here) AS h(name)
+  INSERT INTO dbos_ops.watched_sessions AS s (application_name, session_name, seen_at, pids)
+  SELECT p_application, h.name, p_now, h.pids
+  FROM (
+    SELECT a.application_name AS name, array_agg(a.pid ORDER BY a.pid) AS pids FROM pg_stat_activity AS a
+    WHERE a.application_name = ANY (v_here) AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    GROUP BY a.application_name) AS h
   WHERE NOT EXISTS (
     SELECT FROM dbos_ops.watched_sessions AS k
-    WHERE k.application_name = p_application AND k.session_name = h.name AND k.gone_since IS NULL AND k.seen_at > GREATEST(v_hold.hold_from, p_now - 60000))
-  ON CONFLICT (application_name, session_name) DO UPDATE SET seen_at = EXCLUDED.seen_at, gone_since = NULL, hold_until = NULL;
+    WHERE k.application_name = p_application AND k.session_name = h.name AND k.gone_since IS NULL AND k.seen_at > GREATEST(v_hold.hold_from, p_now - 60000)
+      AND (k.pids = h.pids OR v_watch.lent_at IS NOT NULL))
+  ON CONFLICT (application_name, session_name) DO UPDATE SET seen_at = EXCLUDED.seen_at, gone_since = NULL, hold_until = NULL, pids = EXCLUDED.pids;
   UPDATE dbos_ops.watched_sessions AS s
-  SET gone_since = p_now, hold_until = GREATEST(
+  SET gone_since = p_now, pids = '{}', hold_until = GREATEST(
     CASE WHEN v_watch.killed_at > p_now - v_backoff THEN v_watch.killed_at + v_backoff END,
     -- Not back since the server's start.
     CASE WHEN s.seen_at <= v_hold.hold_from THEN v_hold.hold_until END)
@@ -270,22 +195,28 @@ AS $$
 DECLARE
   v_watch record;
   v_latest text := dbos_sys.newest_version(p_application);
+  v_backoff bigint := dbos_sys.setting_ms('reconnect_backoff', '90s');
   v_gone text[];
   v_rows integer;
 BEGIN
   SELECT w.* INTO v_watch FROM dbos_ops.watches AS w WHERE w.application_name = p_application;
   v_gone := ARRAY(SELECT g.application_version FROM dbos_sys.versions_gone(p_application, p_now) AS g WHERE g.application_version <> v_latest);
   DELETE FROM dbos_ops.watched_versions AS v WHERE v.application_name = p_application AND v.application_version <> ALL (v_gone);
-  INSERT INTO dbos_ops.watched_versions (application_name, application_version, gone_since)
-  SELECT p_application, g.version, p_now FROM unnest(v_gone) AS g(version) ON CONFLICT DO NOTHING;
-  IF v_watch.version_gone = 'wait' THEN
+  -- Whose sessions an operator or a timeout ended has the time to come back.
+  INSERT INTO dbos_ops.watched_versions (application_name, application_version, gone_since, hold_until)
+  SELECT p_application, g.version, p_now, CASE WHEN v_watch.killed_at > p_now - v_backoff THEN v_watch.killed_at + v_backoff END
+  FROM unnest(v_gone) AS g(version) ON CONFLICT DO NOTHING;
+  -- Where sessions say nothing, heartbeats have to say which versions are there.
+  IF v_watch.version_gone = 'wait' OR (v_watch.lent_at IS NOT NULL AND NOT EXISTS (
+      SELECT FROM dbos_ops.executors AS e
+      WHERE e.application_name = p_application AND e.application_version IS NOT NULL AND e.ended_at IS NULL AND e.last_seen + e.lease_ms > p_now)) THEN
     RETURN 0;
   END IF;
   UPDATE dbos.workflow_status AS u SET application_version = v_latest, updated_at = p_now
   WHERE u.workflow_uuid IN (
     SELECT w.workflow_uuid FROM dbos.workflow_status AS w
     JOIN dbos_ops.watched_versions AS v ON v.application_name = p_application AND v.application_version = w.application_version
-      AND v.gone_since + v_watch.version_grace_ms <= p_now
+      AND GREATEST(v.gone_since + v_watch.version_grace_ms, v.hold_until) <= p_now
     WHERE w.status IN ('ENQUEUED', 'DELAYED') AND COALESCE(w.application_name, '') = p_application
       AND (v_watch.version_gone = 'upgrade'
         OR (w.recovery_attempts = 0 AND NOT EXISTS (SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = w.workflow_uuid)))

@@ -44,7 +44,8 @@ AS $$
       scanned_at bigint,
       versions_at bigint,
       kills bigint NOT NULL,
-      killed_at bigint
+      killed_at bigint,
+      lent_at bigint
     )'),
   ('watched_sessions', '
     CREATE TABLE dbos_ops.watched_sessions (
@@ -53,6 +54,7 @@ AS $$
       seen_at bigint NOT NULL,
       gone_since bigint,
       hold_until bigint,
+      pids integer[] NOT NULL DEFAULT ''{}'',
       PRIMARY KEY (application_name, session_name)
     )'),
   ('watched_versions', '
@@ -60,6 +62,7 @@ AS $$
       application_name text NOT NULL,
       application_version text NOT NULL,
       gone_since bigint NOT NULL,
+      hold_until bigint,
       PRIMARY KEY (application_name, application_version)
     )'),
   ('queue_settings', '

@@ -131,6 +131,7 @@ BEGIN
     CASE j.state
       WHEN 'shared id' THEN 'set DBOS__VMID for each process'
       WHEN 'ambiguous' THEN 'sessions of two executors have one name: shorten the ids or let them call dbos_sys.heartbeat()'
+      WHEN 'pooled' THEN 'a pooler lends its sessions: let it call dbos_sys.heartbeat(), or connect directly and call watch() again'
       WHEN 'unfenced' THEN 'update the SDK, or watch(…, accept_unfenced => true)'
       WHEN 'unseen' THEN 'no session of that name was seen: when the process is dead, SELECT dbos_sys.recover(ARRAY[''' || j.executor_id || '''])' ELSE v_idle END
   FROM dbos_ops.watches AS a, LATERAL dbos_sys.judge_watched(a.application_name, dbos_sys.now_ms()) AS j
@@ -148,7 +149,7 @@ COMMENT ON FUNCTION dbos_sys.watched(text) IS
 grace runs); dead (recovered with the next tick); gone (nothing was left); and those that are never recovered by themselves: unseen (no session of
 that name since watch(); recovered after dbos_sys.reconnect_backoff where another executor of the version is seen, and none under a name that SDKs
 give to all), shared id, ambiguous,
-unfenced, each with advice. since: ms. Executors that registered or send heartbeats are in executors().';
+pooled (a session was seen under two names, so that an absent name says nothing), unfenced, each with advice. since: ms. Executors that registered or send heartbeats are in executors().';
 
 CREATE OR REPLACE FUNCTION dbos_sys.watched_versions(application text DEFAULT NULL)
 RETURNS TABLE (application_name text, application_version text, gone_since bigint, pending bigint, waiting bigint, unstarted bigint)
@@ -191,16 +192,17 @@ BEGIN
   PERFORM dbos_sys.check_watch(watch.session_name, v_grace, watch.version_gone, v_version_grace);
   PERFORM dbos_sys.check_application(v_application);
   PERFORM dbos_sys.check_watchable(v_application, watch.session_name, COALESCE(watch.accept_unfenced, false), COALESCE(watch.force, false));
-  -- What was noted under another pattern says nothing under this one.
+  -- What was noted under another pattern, or of sessions that a pooler lent, says nothing.
   DELETE FROM dbos_ops.watched_sessions AS s
   WHERE s.application_name = v_application AND EXISTS (
-    SELECT FROM dbos_ops.watches AS w WHERE w.application_name = v_application AND w.session_name <> watch.session_name);
+    SELECT FROM dbos_ops.watches AS w
+    WHERE w.application_name = v_application AND (w.session_name <> watch.session_name OR w.lent_at IS NOT NULL));
   INSERT INTO dbos_ops.watches AS w (application_name, session_name, grace_ms, accept_unfenced, version_gone, version_grace_ms, since, kills)
   VALUES (v_application, watch.session_name, v_grace, COALESCE(watch.accept_unfenced, false), watch.version_gone, v_version_grace, v_now, dbos_sys.sessions_killed())
   ON CONFLICT (application_name) DO UPDATE
   SET session_name = EXCLUDED.session_name, grace_ms = EXCLUDED.grace_ms, accept_unfenced = EXCLUDED.accept_unfenced, version_gone = EXCLUDED.version_gone,
-    version_grace_ms = EXCLUDED.version_grace_ms, scanned_at = NULL, versions_at = NULL,
-    since = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.since ELSE EXCLUDED.since END,
+    version_grace_ms = EXCLUDED.version_grace_ms, scanned_at = NULL, versions_at = NULL, lent_at = NULL,
+    since = CASE WHEN w.session_name = EXCLUDED.session_name AND w.lent_at IS NULL THEN w.since ELSE EXCLUDED.since END,
     seen_at = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.seen_at END;
   PERFORM dbos_sys.note_server();
   PERFORM dbos_sys.note_sessions(v_application, v_now);

@@ -2,10 +2,12 @@
 what their step bodies did."""
 import collections
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -208,6 +210,33 @@ class Road:
     def close(self):
         self.mend()
         self.listener.close()
+
+
+class Pooler:
+    """A PgBouncer that lends `size` server sessions by the transaction. It refuses to run as root, as the server does."""
+
+    def __init__(self, server, size):
+        self.folder = tempfile.mkdtemp(prefix="pooler.", dir="/tmp")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        ini = os.path.join(self.folder, "ini")
+        with open(ini, "w", encoding="utf-8") as settings:
+            settings.write(f"[databases]\n* = host={server.env['PGHOST']} port={server.env['PGPORT']}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+                           f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {self.folder}/users\npool_mode = transaction\n"
+                           f"default_pool_size = {size}\nmax_client_conn = 200\nlogfile = {self.folder}/log\n")
+        with open(os.path.join(self.folder, "users"), "w", encoding="utf-8") as users:
+            users.write(f'"{ROLE}" ""\n')
+        drop = []
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "postgres:", self.folder], check=True)
+            drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self.process = subprocess.Popen([*drop, "pgbouncer", "-q", ini], stdin=subprocess.DEVNULL)
+        until("the pooler answers", lambda: not socket.socket().connect_ex(("127.0.0.1", self.port)), 10)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(15)
+        shutil.rmtree(self.folder)
 
 
 def row(session, sql):

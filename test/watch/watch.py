@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from applications import ROLE, ROOT, Account, Process, Road, Server, pending, row
+from applications import ROLE, ROOT, Account, Pooler, Process, Road, Server, pending, row, unfinished
 from harness import Tap, equal, raises, until
 from scene import Scene, finished, judged, settled
 from siege import besiege, last_words
@@ -240,6 +240,31 @@ def heartbeats(server, folder):
         judged(scene.admin, scene.folder, {"one"})
 
 
+def pooled(server, folder):
+    """behind a pooler that lends sessions their names come and go: nobody is taken for dead by them, and it is said what to do"""
+    with Scene(server, folder, "pooled") as scene:
+        pooler = Pooler(server, 2)
+        try:
+            for name in ("one", "two", "three", "four"):
+                scene.start(name, port=pooler.port, orders=4, step_ms=4000)
+            for one in scene.processes:
+                scene.busy(one)
+            scene.watch(", force => true, version_gone => 'upgrade', version_grace => '1 s'")
+            said = []
+
+            def over():
+                said.extend(scene.admin.query("SELECT executor_id FROM dbos_sys.watched('orders') WHERE state = 'pooled' AND advice LIKE '%heartbeat%'"))
+                return unfinished(scene.admin) == 0
+            until("all workflows are finished", over, 120)
+            equal(scene.admin.query("SELECT DISTINCT recovery_attempts FROM dbos.workflow_status"), [["1"]], "attempts")
+            equal(judged(scene.admin, scene.folder, orders=16).repeated(), 0, "bodies that ran again")
+            assert said, "nobody was called pooled"
+        finally:
+            for one in scene.processes:
+                one.stop()
+            pooler.close()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
@@ -249,7 +274,7 @@ def main():
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     print(f"# seed {given.seed}", flush=True)
-    tests = [example_ts, other_roles, stopped, terminated, long_ids, shared_id, cut_off, upgraded, heartbeats, restarted, crashed_in_place, failed_over]
+    tests = [example_ts, other_roles, stopped, terminated, long_ids, shared_id, pooled, cut_off, upgraded, heartbeats, restarted, crashed_in_place, failed_over]
     if "PY_PYTHON" in os.environ:
         tests.insert(1, example_py)
     databases = [test.__name__ for test in tests if not test.__name__.startswith(("example", "failed_over"))]
