@@ -255,5 +255,13 @@ AS $$
     CREATE TABLE dbos_ops.retention_holds (
       workflow_uuid text PRIMARY KEY,
       until bigint NOT NULL
+    )'),
+  ('step_classes', '
+    CREATE TABLE dbos_ops.step_classes (
+      pattern text PRIMARY KEY,
+      outbound boolean NOT NULL,
+      limit_name text,
+      declared boolean NOT NULL DEFAULT false,
+      updated_at bigint NOT NULL
     )')
 $$;
