@@ -23,8 +23,14 @@ SELECT dbos_sys.classify_step('stripe*', outbound => false);
 SELECT dbos_sys.classify_step('charge', limit_name => 'stripe');
 SELECT * FROM dbos_sys.step_classes() WHERE name ~ 'stripe|charge';
 
+-- The line of the doctor: outbound steps without a registered limit, and what nobody classified.
+SELECT state, finding FROM dbos_sys.doctor('{throttling}');
+SELECT dbos_sys.register_limit('stripe', rate => 10);
+SELECT state, finding, mend FROM dbos_sys.doctor('{throttling}');
 SELECT dbos_sys.classify_step('aXb', outbound => false);
+SELECT state, finding, mend FROM dbos_sys.doctor('{throttling}');
 SELECT dbos_sys.unclassify_step('charge'), dbos_sys.unclassify_step('charge');
+SELECT state, finding FROM dbos_sys.doctor('{throttling}');
 
 -- What a program declares: noted, changed by the next, and nothing against classify_step().
 SELECT dbos_sys.declare_steps('{charge,aXb,stripe.list,mail}', '{NULL,NULL,x,mailer}');

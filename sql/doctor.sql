@@ -1,0 +1,111 @@
+-- The doctor: its table of lines, how it judges rows, and what it refuses. What it finds of servers is in test/doctor.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+TRUNCATE dbos_ops.step_classes, dbos_ops.watches, dbos_ops.watched_sessions;
+CREATE FUNCTION pg_temp.at(s numeric) RETURNS text LANGUAGE sql AS $$ SELECT set_config('dbos_sys.fake_now', (1800000000000 + s * 1000)::bigint::text, false) $$;
+CREATE FUNCTION pg_temp.workflow(p_id text, p_status text, p_columns jsonb DEFAULT '{}') RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name, application_version, executor_id, queue_name, created_at,
+    delay_until_epoch_ms, workflow_deadline_epoch_ms, started_at_epoch_ms)
+  VALUES (p_id, p_status, COALESCE(p_columns ->> 'name', 'checkout'), 'shop', COALESCE(p_columns ->> 'version', 'v1'), p_columns ->> 'executor', p_columns ->> 'queue',
+    COALESCE((p_columns ->> 'created')::bigint, dbos_sys.now_ms()), (p_columns ->> 'delayed')::bigint, (p_columns ->> 'deadline')::bigint, (p_columns ->> 'started')::bigint);
+END;
+$$;
+\set ECHO all
+
+-- The checklist's six first, in its order; then the others.
+SELECT place, name FROM dbos_sys.doctor_checks() ORDER BY place;
+SELECT array_agg(d.name ORDER BY d.place) = (SELECT array_agg(c.name ORDER BY c.place) FROM dbos_sys.doctor_checks() AS c) AS in_order,
+  bool_and(d.state IN ('ok', 'warn', 'bad', 'not known')) AS states, bool_and(d.finding <> '' AND d.wanted <> '' AND d.why <> '') AS told,
+  bool_and((d.mend IS NULL) = (d.state = 'ok')) AS mends
+FROM dbos_sys.doctor() AS d;
+SELECT name, state, finding FROM dbos_sys.doctor('{traces,determinism}');
+SELECT c.name FROM dbos_sys.doctor_checks() AS c WHERE to_regproc('dbos_sys.' || split_part(c.run, '(', 1)) IS NULL;
+
+-- Rows at rest: all is well.
+SELECT name, state, finding FROM dbos_sys.doctor('{dead letters,overdue,waiting,unowned,watched,stuck,version skew,payloads,clock}');
+-- The same, with trouble.
+SELECT pg_temp.workflow('dead', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', '{"name": "poison"}');
+SELECT pg_temp.workflow('late', 'DELAYED', '{"queue": "mail", "delayed": 1800000000000}');
+SELECT pg_temp.workflow('expired', 'ENQUEUED', '{"queue": "mail", "deadline": 1800000000000}');
+SELECT pg_temp.workflow('waits', 'ENQUEUED', '{"queue": "orders", "version": "v0"}');
+SELECT pg_temp.workflow('held', 'ENQUEUED', '{"queue": "paused"}');
+SELECT pg_temp.workflow('mine', 'PENDING', '{"executor": "e1"}');
+SELECT pg_temp.workflow('lost', 'PENDING', '{"executor": "pod-7"}');
+SELECT pg_temp.workflow('sleeps', 'PENDING', '{"executor": "e1"}');
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) VALUES ('sleeps', 0, 'DBOS.sleep', 1900000000000);
+INSERT INTO dbos.workflow_input (workflow_uuid, inputs) VALUES ('held', repeat('x', 65536)), ('waits', repeat('x', 65537));
+INSERT INTO dbos_ops.queue_settings (queue_name, paused, updated_at) VALUES ('paused', true, 1);
+SELECT pg_temp.at(59) AS t \gset
+SELECT name, state, finding FROM dbos_sys.doctor('{overdue,waiting,unowned}');
+SELECT pg_temp.at(61) AS t \gset
+SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{dead letters,overdue,waiting,unowned,watched,version skew,payloads}');
+SELECT * FROM dbos_sys.large_payloads();
+SELECT pg_temp.at(86401) AS t \gset
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{waiting,stuck}');
+-- An executor of the name is connected; or sessions that do not tell who they are.
+SELECT pg_temp.at(61) AS t \gset
+SET application_name = 'dbos_transact_pod-7_v1';
+SELECT name, state, finding FROM dbos_sys.doctor('{unowned}');
+SET application_name = 'dbos_transact';
+SELECT name, state, finding FROM dbos_sys.doctor('{unowned}');
+RESET application_name;
+
+-- What the client tells of itself.
+SELECT state, finding FROM dbos_sys.doctor('{clock}', '{"now": 1800000061000}');
+SELECT state, finding FROM dbos_sys.doctor('{clock}', '{"now": 1800000000000}');
+SELECT pg_temp.at(-10) AS t \gset
+SELECT state, finding FROM dbos_sys.doctor('{clock}');
+SELECT finding LIKE '%; a pooler: this connection comes through one, 1 executors whose sessions %' AS through FROM dbos_sys.doctor('{pooler}', '{"pid": 1}');
+UPDATE dbos_ops.executors SET ended_at = 1, ended_why = 'test';
+SELECT finding LIKE '%; no sign of a pooler' AS direct FROM dbos_sys.doctor('{pooler}', jsonb_build_object('pid', pg_backend_pid()));
+SET application_name = 'PgBouncer';
+SELECT finding LIKE '%; a pooler: sessions named "PgBouncer"' AS seen FROM dbos_sys.doctor('{pooler}');
+RESET application_name;
+
+-- A line that trips over something is not known, and the others go on.
+BEGIN;
+ALTER TABLE dbos.workflow_status RENAME COLUMN name TO title;
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{dead letters,overdue}');
+ROLLBACK;
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DROP SCHEMA dbos_ops CASCADE;
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{throttling,maintenance,unowned,watched,tables}');
+ROLLBACK;
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DROP SCHEMA dbos CASCADE;
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{tables,table version,storage parameters,clock,dead letters}');
+ROLLBACK;
+
+-- Settings: of a role, of a transaction.
+BEGIN;
+SELECT format('ALTER DATABASE %I SET synchronous_commit = off', current_database()) AS s1, format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = ''5s''', current_user, current_database()) AS s2,
+  format('ALTER ROLE %I IN DATABASE %I SET lock_timeout = ''5s''', current_user, current_database()) AS s3 \gset
+:s1;
+:s2;
+:s3;
+SELECT name, state, replace(finding, current_database(), 'DB') AS finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{overrides}');
+ROLLBACK;
+SELECT * FROM dbos_sys.doctor_range('work_mem', 'warn', '1kB', '1TB', '8MB');
+SELECT * FROM dbos_sys.doctor_range('no_such', 'warn', '1', '2', '1');
+SELECT * FROM dbos_sys.doctor_choice('no_such', 'bad', '{on}');
+SELECT * FROM dbos_sys.doctor_choice('wal_level', 'bad', '{no_such,logical}');
+SELECT name FROM dbos_sys.advised_settings() WHERE statement !~ ('^ALTER SYSTEM SET ' || name || ' = ');
+
+-- Bad input.
+SELECT dbos_sys.doctor('{nope}');
+\set VERBOSITY terse
+SELECT dbos_sys.doctor(ARRAY['traces', NULL]);
+\set VERBOSITY default
+SELECT dbos_sys.doctor(client => NULL);
+SELECT dbos_sys.doctor(client => '[]');
+SELECT dbos_sys.doctor(client => '{"pid": "one"}');
+SELECT dbos_sys.doctor(client => '{"now": null}');
+DELETE FROM dbos.workflow_status;
+TRUNCATE dbos.workflow_input, dbos.operation_outputs, dbos_ops.queue_settings;
