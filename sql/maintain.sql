@@ -133,6 +133,7 @@ SELECT * FROM dbos_sys.maintain();
 SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'due';
 ALTER TABLE dbos_ops.watches RENAME TO elsewhere_too;
 ALTER TABLE dbos_ops.retention_policies RENAME TO elsewhere_also;
+ALTER TABLE dbos_ops.schedules RENAME TO elsewhere_as_well;
 ALTER TABLE dbos.workflow_status RENAME TO elsewhere;
 SELECT * FROM dbos_sys.maintain();
 ROLLBACK;

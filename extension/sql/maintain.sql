@@ -180,7 +180,7 @@ AS $$
 DECLARE
   v_tick text;
   v_failed integer := 0;
-  v_ticks CONSTANT text[] := ARRAY['delayed', 'deadline', 'recover', 'watch', 'prune'];
+  v_ticks CONSTANT text[] := ARRAY['delayed', 'deadline', 'recover', 'watch', 'schedule', 'prune'];
 BEGIN
   PERFORM dbos_sys.check_isolation();
   FOREACH v_tick IN ARRAY v_ticks LOOP
@@ -191,6 +191,7 @@ BEGIN
         WHEN 'deadline' THEN dbos_sys.deadline_tick()
         WHEN 'recover' THEN dbos_sys.recover_tick()
         WHEN 'watch' THEN dbos_sys.watch_tick()
+        WHEN 'schedule' THEN dbos_sys.schedule_tick()
         WHEN 'prune' THEN dbos_sys.prune_tick() END;
     EXCEPTION WHEN OTHERS THEN
       v_failed := v_failed + 1;

@@ -134,6 +134,16 @@ AS $$
       asks_at bigint NOT NULL,
       ends_at bigint NOT NULL
     ) WITH (fillfactor = 50)'),
+  -- next_at: the next firing from here, ms; definition: what it was computed for. server: whether it is fired from here, NULL: as it follows.
+  ('schedules', '
+    CREATE TABLE dbos_ops.schedules (
+      schedule_name text PRIMARY KEY,
+      server boolean,
+      definition text,
+      next_at bigint,
+      backfilled bigint NOT NULL DEFAULT 0,
+      backfill_from bigint
+    ) WITH (fillfactor = 50)'),
   ('queue_starts', '
     CREATE TABLE dbos_ops.queue_starts (
       queue_name text NOT NULL,

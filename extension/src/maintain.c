@@ -73,6 +73,7 @@ static Tick ticks[] = {
 	{.call = "SELECT dbos_sys.deadline_tick()"},
 	{.call = "SELECT dbos_sys.recover_tick()"},
 	{.call = "SELECT dbos_sys.watch_tick()"},
+	{.call = "SELECT dbos_sys.schedule_tick()"},
 	{.call = "SELECT dbos_sys.prune_tick()"},
 };
 

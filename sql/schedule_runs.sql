@@ -1,0 +1,115 @@
+-- Firing: what schedule_tick() enqueues, and what it leaves to whom.
+\set SHOW_CONTEXT never
+\set ECHO errors
+\getenv root PG_ABS_SRCDIR
+\set setup :root /sql/include/setup.psql
+\i :setup
+SET TIME ZONE 'UTC';
+CREATE FUNCTION pg_temp.clock(p_time timestamptz) RETURNS text LANGUAGE sql AS $$SELECT set_config('dbos_sys.fake_now', (EXTRACT(epoch FROM p_time) * 1000)::bigint::text, false)$$;
+CREATE VIEW pg_temp.runs AS SELECT workflow_uuid, status, name, queue_name, application_name, application_version, w.serialization, i.inputs FROM dbos.workflow_status AS w
+  JOIN dbos.workflow_input AS i USING (workflow_uuid) ORDER BY 1;
+CREATE VIEW pg_temp.plan AS SELECT s.schedule_name, s.last_fired_at, to_timestamp(o.next_at / 1000) AS next_at, o.backfilled, to_timestamp(o.backfill_from / 1000) AS backfill_from
+  FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o USING (schedule_name) ORDER BY 1;
+SET client_min_messages = warning;
+\set ECHO all
+
+SELECT dbos_sys.create_schedule('minute', 'ping', '* * * * *', '{"context": {"k": 1}, "application_name": "shop"}');
+SELECT dbos_sys.schedule_due();
+-- New: the next time from now on; nothing is due yet.
+SELECT dbos_sys.schedule_tick();
+SELECT * FROM pg_temp.plan;
+SELECT dbos_sys.schedule_due();
+-- Due: it waits in its queue for whoever runs the newest version; once more changes nothing.
+SELECT pg_temp.clock('2027-01-15 08:01:00.250') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT dbos_sys.schedule_tick();
+SELECT * FROM pg_temp.runs;
+SELECT * FROM pg_temp.plan;
+-- An executor of an SDK was first: its row stays as it is.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id) VALUES ('sched-minute-2027-01-15T08:02:00.000Z', 'SUCCESS', 'ping', 'theirs');
+SELECT pg_temp.clock('2027-01-15 08:02:00') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT workflow_uuid, status, executor_id FROM dbos.workflow_status WHERE workflow_uuid LIKE '%08:02%';
+SELECT count(*) FROM dbos.workflow_input WHERE workflow_uuid LIKE '%08:02%';
+-- It told a later time than ours: that stays.
+UPDATE dbos.workflow_schedules SET last_fired_at = '2027-01-15T08:04:00.000Z';
+SELECT pg_temp.clock('2027-01-15 08:03:01') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT * FROM pg_temp.plan;
+
+-- Down for an hour: what is due for longer than a minute stays out.
+SELECT pg_temp.clock('2027-01-15 09:03:30') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT workflow_uuid FROM dbos.workflow_status WHERE created_at = 1800000000000 + 3810000 ORDER BY 1;
+SELECT * FROM pg_temp.plan;
+-- With automatic_backfill all of it comes, from the last firing on, whoever it was that fired.
+SELECT dbos_sys.alter_schedule('minute', '{"automatic_backfill": true}');
+SELECT dbos_sys.schedule_tick();
+UPDATE dbos.workflow_schedules SET last_fired_at = '2027-01-15T09:10:00.000Z';
+SELECT pg_temp.clock('2027-01-15 09:20:30') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT min(workflow_uuid), max(workflow_uuid), count(*) FROM dbos.workflow_status WHERE created_at = 1800000000000 + 4830000;
+-- Paused: nothing; what was left out comes when it goes on, for it has a backfill.
+SELECT dbos_sys.pause_schedule('minute');
+SELECT pg_temp.clock('2027-01-15 09:25:30') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT dbos_sys.schedule_due();
+SELECT dbos_sys.resume_schedule('minute');
+SELECT dbos_sys.schedule_tick();
+-- Without one, it goes on with the next time.
+SELECT dbos_sys.alter_schedule('minute', '{"automatic_backfill": false}');
+SELECT dbos_sys.pause_schedule('minute');
+SELECT dbos_sys.schedule_tick();
+SELECT pg_temp.clock('2027-01-15 09:26:30') \gset
+SELECT dbos_sys.resume_schedule('minute');
+SELECT dbos_sys.schedule_tick();
+SELECT next_at FROM pg_temp.plan;
+-- Changed: from now on by the new text. Dropped: forgotten.
+SELECT dbos_sys.alter_schedule('minute', '{"cron": "30 * * * *"}');
+SELECT dbos_sys.schedule_tick();
+SELECT next_at FROM pg_temp.plan;
+SELECT dbos_sys.drop_schedule('minute');
+SELECT dbos_sys.schedule_tick();
+SELECT count(*) FROM dbos_ops.schedules;
+SELECT dbos_sys.schedule_due();
+
+-- A backfill goes in parts of 1,000 and ends after 10,000, which a warning tells; then it goes on with the present.
+SELECT dbos_sys.create_schedule('second', 'ping', '* * * * * *', '{"automatic_backfill": true}');
+UPDATE dbos.workflow_schedules SET last_fired_at = '2017-01-01T00:00:00.000Z';
+SELECT dbos_sys.schedule_tick() AS fired FROM generate_series(1, 10);
+SELECT dbos_sys.schedule_tick();
+SELECT count(*), min(workflow_uuid), max(workflow_uuid) FROM dbos.workflow_status WHERE schedule_name = 'second';
+SELECT next_at, backfilled, backfill_from FROM pg_temp.plan;
+SELECT dbos_sys.drop_schedule('second');
+
+-- What SDKs made. TypeScript: fired with its inputs. Another form, another SDK's ids, a zone that only the process knows, a text that none
+-- reads: left alone, and one of them stops no other.
+SELECT pg_temp.clock('2027-01-15 10:00:00') \gset
+INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, workflow_class_name, schedule, context, cron_timezone, last_fired_at)
+SELECT r.name, r.name, 'w', '', r.cron, r.context, r.zone, r.fired FROM (VALUES
+  ('a-broken', '99 * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', NULL),
+  ('b-zone', '* * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'Mars/Olympus', NULL),
+  ('c-never', '0 0 29 2 1#1', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', NULL),
+  ('d-pickled', '* * * * *', 'gASVCgAAAAAAAAB9lIwBYZRLAXMu', 'UTC', NULL),
+  ('e-json', '* * * * *', '{"a": 1}', 'UTC', NULL),
+  ('f-no-zone', '1 * * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, NULL),
+  ('g-other-zone', '0,1 10 * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, '2027-01-15T09:00:00.000Z'),
+  ('h-utc', '0,1 10 * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, '2027-01-14T10:00:00.000Z'),
+  ('i-any-zone', '* * * * *', '{"json":{"d":"2026-01-01T00:00:00.000Z"},"meta":{"values":{"d":["Date"]}},"__dbos_serializer":"superjson"}', NULL, NULL),
+  ('j-fired', '* * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', 'yesterday noon')) AS r(name, cron, context, zone, fired);
+SELECT dbos_sys.schedule_tick();
+SELECT name, server, obstacle, next_at FROM dbos_sys.schedules();
+SELECT pg_temp.clock('2027-01-15 10:01:00') \gset
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+SELECT dbos_sys.schedule_tick();
+SELECT * FROM pg_temp.runs;
+-- Told to, it fires the others too; told not to, it leaves them.
+SELECT dbos_sys.alter_schedule('e-json', '{"server": true}');
+SELECT dbos_sys.alter_schedule('f-no-zone', '{"time_zone": "Asia/Kolkata"}');
+SELECT dbos_sys.alter_schedule('i-any-zone', '{"server": false}');
+SELECT dbos_sys.schedule_tick();
+SELECT name, server, obstacle, next_at FROM dbos_sys.schedules() WHERE name IN ('e-json', 'f-no-zone', 'i-any-zone');
+SELECT pg_temp.clock('2027-01-15 10:02:00') \gset
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+SELECT dbos_sys.schedule_tick();
+SELECT workflow_uuid, inputs FROM pg_temp.runs;
