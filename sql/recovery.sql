@@ -45,6 +45,16 @@ UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 't-' || workflow
 
 -- held() and give_back(): a claim whose reply was lost is undone, its attempt too.
 SELECT * FROM dbos_sys.held('shop', 'e1', 'i3');
+-- beat(): heartbeat() and held() in one.
+SELECT last_seen, lease_ms FROM dbos_ops.executors WHERE incarnation = 'i3';
+SET dbos_sys.fake_now = '1800000901000';
+SELECT * FROM dbos_sys.beat('shop', 'e1', 'i3', 'v1', 20000);
+SELECT last_seen, lease_ms FROM dbos_ops.executors WHERE incarnation = 'i3';
+SELECT * FROM dbos_sys.beat('shop', 'e2', 'j1', 'v1', 15000);
+SELECT state, ids, tokens FROM dbos_sys.beat('other', 'e1', 'k1', 'other v1', 15000);
+SELECT state, ids, tokens FROM dbos_sys.beat('shop', 'e1', 'i2', 'v1', 15000);
+SET dbos_sys.fake_now = '1800000900000';
+SELECT state FROM dbos_sys.beat('shop', 'e1', 'i3', 'v1', 15000);
 SELECT dbos_sys.give_back('{a,b,x}', '{t-a,wrong,t-x}');
 SELECT workflow_uuid AS id, status, queue_name, recovery_attempts AS n FROM dbos.workflow_status ORDER BY 1;
 SELECT dbos_sys.give_back('{a}', '{t-a}'), dbos_sys.give_back('{}', '{}');
@@ -135,6 +145,9 @@ SELECT dbos_sys.register_executor('shop', 'e', 'i', 'v', 9223372036854775807);
 SELECT dbos_sys.retire_executor(NULL, NULL, NULL);
 SELECT dbos_sys.retire_executor('shop', 'e1', '');
 SELECT dbos_sys.held(NULL, NULL, NULL);
+SELECT dbos_sys.beat('shop', 'e1', NULL, 'v1', 15000);
+SELECT dbos_sys.beat('shop', 'e1', 'i3', 'v1', NULL);
+SELECT dbos_sys.beat('shop', 'e1', 'i3', 'v1', 999);
 SELECT dbos_sys.recover(ARRAY['e1', NULL]);
 SELECT dbos_sys.recover('{e1}', p_version => '');
 SELECT dbos_sys.give_back(ARRAY['a', NULL], '{t,t}');

@@ -258,6 +258,26 @@ COMMENT ON FUNCTION dbos_sys.held(text, text, text) IS
 'Runs that are PENDING under the executor, with their owner tokens: those that it does not know of came from claims whose reply was lost, and
 go back by give_back(). Errors: WF001, WF021.';
 
+CREATE OR REPLACE FUNCTION dbos_sys.beat(p_application text, p_executor text, p_incarnation text, p_version text, p_lease_ms bigint)
+RETURNS TABLE (state text, now_ms bigint, maintained boolean, ids text[], tokens text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
+  PERFORM dbos_sys.check_lease(p_lease_ms);
+  SELECT h.state, h.now_ms, h.maintained INTO state, now_ms, maintained
+  FROM dbos_sys.heartbeat(p_executor, p_lease_ms * interval '1 millisecond', p_application, p_incarnation, p_version) AS h;
+  IF state = 'ok' THEN
+    SELECT COALESCE(array_agg(h.id), '{}'), COALESCE(array_agg(h.token), '{}') INTO ids, tokens
+    FROM dbos_sys.held(p_application, p_executor, p_incarnation) AS h;
+  END IF;
+  RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.beat(text, text, text, text, bigint) IS
+'heartbeat() of a registered executor and held() in one: one row. state ended: ids and tokens are NULL. Errors: WF001.';
+
 CREATE OR REPLACE FUNCTION dbos_sys.give_back(p_ids text[], p_tokens text[])
 RETURNS integer
 LANGUAGE plpgsql

@@ -386,3 +386,48 @@ TEST_CASE("what the database refuses besides the flush is asked for again with a
   p.clock->advance(5s);
   CHECK(p.result(waiting) == "3");
 }
+
+TEST_CASE("an idle process sends a trip a second: heartbeat and comparison ride with the look for work, whatever the lease") {
+  for (auto lease : {6s, 15s, 600s}) {
+    CAPTURE(lease.count());
+    Process p;
+    p.options.lease = lease;
+    std::atomic<int> trips = 0, beats = 0, compared = 0, alone = 0;
+    p.workflow<void()>("w", [](Context&) {});
+    p.watcher = [&](const Trip& trip) {
+      ++trips;
+      beats += trip.heartbeat ? 1 : 0;
+      compared += trip.held ? 1 : 0;
+      alone += (trip.heartbeat || trip.held) && !trip.claim ? 1 : 0;
+    };
+    p.launch();
+    // Each step is shorter than what any of them waits for another: they come due one after the other.
+    for (int step = 0; step < 300; ++step) {
+      p.clock->advance(100ms);
+      REQUIRE(p.eventually([&] { return trips >= 1 + (step + 1) / 11; }));
+    }
+    CHECK(trips <= 32);
+    CHECK(alone == 0);
+    CHECK(beats >= 5);
+    CHECK(compared >= 4);
+  }
+}
+
+TEST_CASE("an executor whose claims are refused sends its heartbeats all the same") {
+  Process p;
+  p.workflow<void()>("w", [](Context&) {});
+  std::atomic<int> beats = 0, refused = 0;
+  p.watcher = [&](const Trip& trip) {
+    beats += trip.heartbeat && !trip.claim ? 1 : 0;
+    refused += trip.claim ? 1 : 0;
+  };
+  p.launch();
+  for (int claim = 0; claim < 1000; ++claim) p.store->fail_next_claim(Fault::transient);
+  auto begun = p.clock->now();
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(50ms);
+    return beats >= 10;
+  }));
+  CHECK(refused >= 10);
+  CHECK(p.clock->now() - begun < 10 * p.options.lease);
+}

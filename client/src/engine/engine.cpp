@@ -109,7 +109,8 @@ MonotonicTime Engine::next_timer() const {
 }
 
 MonotonicTime Engine::next_look() const {
-  auto until = std::min({next_timer(), next_beat_, next_poll_, next_held_});
+  auto window = ride_window();
+  auto until = std::min({next_timer(), beat_alone_ ? now() : next_beat_ + window, next_poll_, held_hurries_ ? next_held_ : next_held_ + window});
   if (maintain_here_) until = std::min(until, next_maintain_);
   until = std::min(until, limiter_.due());
   if (companions_at_ > now()) until = std::min(until, companions_at_);
@@ -185,15 +186,26 @@ void Engine::take_companions(Trip& trip) {
   claiming_ = true;
 }
 
+// How long heartbeat and comparison wait for a look for work to ride with, so that an idle process sends one statement at a time.
+Milliseconds Engine::ride_window() const { return std::min(identity_.lease / 12, Milliseconds(kHeldInterval) / 4); }
+
 void Engine::beat(Trip& trip) {
   auto time = now();
-  if (time >= next_beat_) {
+  auto due = trip.claim ? time : time - ride_window();
+  bool held = next_held_ <= (held_hurries_ ? time : due);
+  bool beat = beat_alone_ ? !trip.claim : next_beat_ <= due;
+  // One costs no more than the other, and so they come to keep the same time.
+  if (trip.claim && held && !held_hurries_ && !beat_alone_) beat = true;
+  if (beat && next_held_ <= time + ride_window()) held = true;
+  if (beat) {
     next_beat_ = time + identity_.lease / 3;
+    beat_alone_ = false;
     trip.heartbeat = true;
   }
-  if (time >= next_held_) {
+  if (held) {
     last_held_ = time;
     next_held_ = time + kHeldInterval;
+    held_hurries_ = false;
     trip.held = true;
   }
   if (maintain_here_ && time >= next_maintain_) {
@@ -205,7 +217,12 @@ void Engine::beat(Trip& trip) {
 // Perhaps of those that run here, and their bodies are to be asked to stop.
 void Engine::some_ended() {
   outcomes_due_ = kAllOutcomes;
-  if (!runs_.empty()) next_held_ = std::min(next_held_, last_held_ + kHeldPause + kHeldPausePerRun * static_cast<std::int64_t>(runs_.size()));
+  if (!runs_.empty()) hurry_held(last_held_ + kHeldPause + kHeldPausePerRun * static_cast<std::int64_t>(runs_.size()));
+}
+
+void Engine::hurry_held(MonotonicTime when) {
+  next_held_ = std::min(next_held_, when);
+  held_hurries_ = true;
 }
 
 // From poll(), on the I/O thread.

@@ -138,9 +138,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime next_look() const;
   bool send_something();
   void take_companions(Trip& trip);
+  Milliseconds ride_window() const;
   void beat(Trip& trip);
   void notified(const Notification& notification);
   void some_ended();
+  void hurry_held(MonotonicTime when);
   void rejoin();
   void hand_back_and_leave();
 
@@ -237,6 +239,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime next_beat_{};
   MonotonicTime next_held_{};
   MonotonicTime last_held_{};
+  bool beat_alone_ = false;    // a claim that was refused took the last heartbeat with it: the next goes at once, without one
+  bool held_hurries_ = false;  // next_held_ does not wait for a claim to ride with
   MonotonicTime next_poll_{};
   MonotonicTime next_maintain_{};
   MonotonicTime poll_deadline_{};

@@ -184,10 +184,11 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   if (shipment->trip->claim && reply.error == TripError::in_doubt) {
     if (lost_claims_.size() >= kLostClaims) lost_claims_.clear();
     lost_claims_.insert(shipment->trip->claim->token);
-    next_held_ = now();
+    hurry_held(now());
   }
   bool raised = reply.error == TripError::permanent || reply.error == TripError::transient;
   if (raised && has_companions(*shipment->trip)) companions_at_ = now() + back_off(companion_failures_++);
+  if (raised && shipment->trip->claim && shipment->trip->heartbeat) beat_alone_ = true;
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
   if (!shipment->trip->outcomes.empty()) outcomes_due_ = kAllOutcomes;

@@ -91,13 +91,28 @@ ClaimedRun read_run_row(const pg::Result& rows, int row) {
 }
 
 constexpr int kClaimNow = 17;
-enum ClaimOnlyColumn { kFirstRun = kClaimNow + 1, kWaits, kRetry, kWalk, kPriority, kCreated };
+enum ClaimOnlyColumn { kFirstRun = kClaimNow + 1, kWaits, kRetry, kWalk, kPriority, kCreated, kBeatAfterClaim };
 
 QueueReport read_report(const pg::Result& rows, int row) {
   QueueReport report{.queue = rows.text(row, 3), .waits = rows.boolean(row, kWaits), .cost = std::chrono::microseconds(rows.int8(row, kWalk))};
   if (!rows.is_null(row, kRetry)) report.retry_after = std::chrono::milliseconds(rows.int4(row, kRetry));
   if (!rows.is_null(row, kPriority)) report.last = QueuePlace{rows.int4(row, kPriority), rows.int8(row, kCreated)};
   return report;
+}
+
+void read_beat_at(const pg::Result& rows, int column, TripReply& reply) {
+  if (rows.rows() < 1) throw std::runtime_error("dbos_sys.beat() replied no row");
+  reply.ended = rows.bytes(0, column) == "ended";
+  reply.server_now_ms = rows.int8(0, column + 1);
+  reply.maintained = rows.boolean(0, column + 2);
+  if (rows.is_null(0, column + 3)) return;
+  auto ids = rows.array(0, column + 3);
+  auto tokens = rows.array(0, column + 4);
+  for (int left = ids.count(); left > 0; --left) {
+    auto id = ids.next();
+    auto token = tokens.next();
+    reply.held.push_back({std::string(id.value_or("")), std::string(token.value_or(""))});
+  }
 }
 
 void read_rows(const pg::Result& rows, std::vector<ClaimedRun>& runs, std::int64_t& now_ms) {
@@ -131,6 +146,7 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
 
 void read_claimed(const pg::Result& rows, const std::string& token, TripReply& reply) {
   for (int row = 0; row < rows.rows(); ++row) {
+    if (rows.is_null(row, kClaimNow)) continue;  // of beat() alone
     reply.server_now_ms = rows.int8(row, kClaimNow);
     if (rows.is_null(row, 0)) {
       reply.queues.push_back(read_report(rows, row));
@@ -175,6 +191,13 @@ void read_limits(const pg::Result& rows, std::vector<LimitAnswer>& answers) {
                                     : LimitWord::ask;
     answers.push_back({word, rows.text(row, 1), rows.int8(row, 2)});
   }
+}
+
+void read_beat(const pg::Result& rows, TripReply& reply) { read_beat_at(rows, 0, reply); }
+
+void read_claimed_and_beat(const pg::Result& rows, const std::string& token, TripReply& reply) {
+  read_beat_at(rows, kBeatAfterClaim, reply);
+  read_claimed(rows, token, reply);
 }
 
 void read_heartbeat(const pg::Result& rows, TripReply& reply) {

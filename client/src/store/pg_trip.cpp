@@ -18,9 +18,13 @@ const std::string kFlush =
     "$23, $24, $25) AS f";
 const std::string kClaim =
     std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS c";
+const std::string kClaimAndBeat = std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + ", " + kBeatColumns +
+                                  " FROM dbos_sys.beat($1, $2, $3, $4, $5) AS b "
+                                  "LEFT JOIN dbos_sys.claim($1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $12, $13) AS c ON true";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
 constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, $2::pg_catalog.interval, $3, $4, $5) AS h";
+const std::string kBeat = std::string("SELECT ") + kBeatColumns + " FROM dbos_sys.beat($1, $2, $3, $4, $5) AS b";
 constexpr const char* kHeld = "SELECT h.id, h.token FROM dbos_sys.held($1, $2, $3) AS h";
 constexpr const char* kGiveBack = "SELECT dbos_sys.give_back($1, $2)";
 constexpr const char* kMaintain = "SELECT 1 FROM dbos_sys.maintain()";
@@ -62,12 +66,16 @@ std::vector<Part> parts_of(const Trip& trip) {
   if (trip.flush) parts.push_back(Part::flush);
   if (!trip.load.empty()) parts.push_back(Part::load);
   if (!trip.outcomes.empty()) parts.push_back(Part::outcomes);
-  if (trip.heartbeat) parts.push_back(Part::heartbeat);
-  if (trip.held) parts.push_back(Part::held);
+  // What is held is listed before the claim takes more.
+  bool beat = trip.heartbeat && trip.held;
+  bool one = beat && trip.claim && trip.give_back.empty() && !trip.maintain && !trip.retire;
+  if (beat && !one) parts.push_back(Part::beat);
+  if (trip.heartbeat && !beat) parts.push_back(Part::heartbeat);
+  if (trip.held && !beat) parts.push_back(Part::held);
   if (!trip.give_back.empty()) parts.push_back(Part::give_back);
   if (trip.maintain) parts.push_back(Part::maintain);
   if (trip.retire) parts.push_back(Part::retire);
-  if (trip.claim) parts.push_back(Part::claim);
+  if (trip.claim) parts.push_back(one ? Part::claim_and_beat : Part::claim);
   if (trip.limits) parts.push_back(Part::limits);
   parts.push_back(Part::commit);
   return parts;
@@ -203,6 +211,18 @@ bool TripWriter::queue_limits(pg::Connection& connection, const LimitRequest& li
   return connection.queue(kLimits, params.jsonb(holds_));
 }
 
+void TripWriter::add_beat(pg::Params& params, const Identity& identity) {
+  params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).int8(identity.lease.count());
+}
+
+bool TripWriter::queue_claim(pg::Connection& connection, bool beat, const std::string& token, const Identity& identity) {
+  pg::Params params;
+  if (beat) add_beat(params, identity);
+  else params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version);
+  params.text(token).array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_);
+  return connection.queue(beat ? kClaimAndBeat.c_str() : kClaim.c_str(), params);
+}
+
 bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity) {
   pg::Params params;
   switch (part) {
@@ -217,13 +237,12 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
       params.text(identity.executor).text(lease_).text(identity.application).text(identity.incarnation).text(identity.version);
       return connection.queue(kHeartbeat, params);
     case Part::held: return connection.queue(kHeld, params.text(identity.application).text(identity.executor).text(identity.incarnation));
+    case Part::beat: add_beat(params, identity); return connection.queue(kBeat.c_str(), params);
     case Part::give_back: return connection.queue(kGiveBack, params.array(back_ids_).array(back_tokens_));
     case Part::maintain: return connection.queue(kMaintain);
     case Part::retire: return connection.queue(kRetire, params.text(identity.application).text(identity.executor).text(identity.incarnation));
-    case Part::claim:
-      params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version).text(trip.claim->token);
-      params.array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_);
-      return connection.queue(kClaim.c_str(), params);
+    case Part::claim: return queue_claim(connection, false, trip.claim->token, identity);
+    case Part::claim_and_beat: return queue_claim(connection, true, trip.claim->token, identity);
     case Part::limits: return queue_limits(connection, *trip.limits, identity);
   }
   return false;
@@ -247,7 +266,9 @@ void read_part(Part part, const pg::Result& result, const Trip& trip, TripReply&
     case Part::outcomes: return read_outcomes(result, reply.outcomes);
     case Part::heartbeat: return read_heartbeat(result, reply);
     case Part::held: return read_held(result, reply.held);
+    case Part::beat: return read_beat(result, reply);
     case Part::claim: return read_claimed(result, trip.claim->token, reply);
+    case Part::claim_and_beat: return read_claimed_and_beat(result, trip.claim->token, reply);
     case Part::limits: return read_limits(result, reply.limits);
     default: return;
   }
@@ -261,7 +282,7 @@ void read_error(Part part, const pg::ServerError& error, TripReply& reply) {
   if (part == Part::begin && error.sqlstate == "0A000") reply.sqlstate = "25006";
   reply.error = pg::fate_of(reply.sqlstate, reply.message) == pg::Fate::permanent ? TripError::permanent : TripError::transient;
   reply.ended = error.sqlstate == "WF021";
-  reply.claim_refused = part == Part::claim;
+  reply.claim_refused = part == Part::claim || part == Part::claim_and_beat;
 }
 
 }  // namespace dbos::detail

@@ -12,7 +12,24 @@
 
 namespace dbos::detail {
 
-enum class Part : char { begin, setting, flush, load, outcomes, heartbeat, held, give_back, maintain, retire, claim, limits, commit };
+// beat: heartbeat and held in one; claim_and_beat: with a claim too.
+enum class Part : char {
+  begin,
+  setting,
+  flush,
+  load,
+  outcomes,
+  heartbeat,
+  held,
+  beat,
+  give_back,
+  maintain,
+  retire,
+  claim,
+  claim_and_beat,
+  limits,
+  commit
+};
 
 class TripWriter {
  public:
@@ -32,6 +49,8 @@ class TripWriter {
   bool check_rest();
   bool queue_flush(pg::Connection& connection, const FlushRequest& flush, const Identity& identity);
   bool queue_limits(pg::Connection& connection, const LimitRequest& limits, const Identity& identity);
+  static void add_beat(pg::Params& params, const Identity& identity);
+  bool queue_claim(pg::Connection& connection, bool beat, const std::string& token, const Identity& identity);
   bool queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity);
 
   static pg::ArrayBuffer texts() { return {pg::kTextArray, pg::kText}; }

@@ -144,8 +144,8 @@ struct Trip {
   std::optional<FlushRequest> flush = {};
   std::vector<RunKey> load = {};           // held runs to be read again
   std::vector<std::string> outcomes = {};  // ids whose end is asked for
-  bool heartbeat = false;
-  bool held = false;  // list PENDING rows under this executor
+  bool heartbeat = false;                  // with held and a claim one statement
+  bool held = false;                       // list PENDING rows under this executor
   std::vector<RunKey> give_back = {};
   bool maintain = false;  // run every tick once: no background worker does it
   bool retire = false;    // clean shutdown: hand everything back, end the incarnation
