@@ -103,6 +103,19 @@ SELECT now_ms FROM dbos_sys.register_executor('shop', 'e9', 'i1', 'v1');
 SELECT dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
 ROLLBACK;
+-- Ticks that come each minute, as pg_cron's, are no gap once that is known; a longer pause is.
+BEGIN;
+TRUNCATE dbos_ops.ticker;
+SELECT pg_temp.at(300), dbos_sys.recover_tick(), pg_temp.at(360), dbos_sys.recover_tick();
+SELECT state FROM dbos_sys.heartbeat('cron', '15 s', 'shop');
+SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+SELECT sum(dbos_sys.recover_tick()) FROM generate_series(420, 600, 60) AS s, pg_temp.at(s);
+SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
+SELECT executor_id, state, ended_at - 1800000000000 AS ended_at FROM dbos_sys.executors() WHERE executor_id = 'cron';
+SELECT dbos_sys.is_ticking(1800000719999), dbos_sys.is_ticking(1800000720000);
+SELECT pg_temp.at(721), dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
+ROLLBACK;
 -- So do statistics that began anew: a server that restarts in place after a crash keeps its start time.
 SELECT pg_stat_reset_shared('archiver');
 SELECT pg_temp.at(207), dbos_sys.recover_tick();

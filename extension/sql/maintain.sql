@@ -49,18 +49,19 @@ $$;
 COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows whose deadline has passed; returns how many.';
 
 -- Notes the tick. After a server start, a promotion (another server) or a gap every lease looks expired, so nobody seen before `hold_from`
--- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then.
+-- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then. Ticks that come seldom, but
+-- regularly, are no gap: after each of them everybody would be waited for again, and nobody ever recovered.
 CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_start timestamptz := dbos_sys.server_start();
-  v_gap bigint := GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
+  v_gap bigint := GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'), 2 * dbos_sys.tick_pause());
 BEGIN
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, hold_from, hold_until, server_start) VALUES (true, p_now, 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE
-  SET last_tick = p_now, server_start = v_start,
+  SET last_tick = p_now, pause_ms = p_now - t.last_tick, pause_before_ms = t.pause_ms, server_start = v_start,
     hold_from = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap THEN p_now ELSE t.hold_from END,
     hold_until = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap
       THEN p_now + dbos_sys.setting_ms('reconnect_backoff', '90s')
@@ -168,7 +169,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.recover_tick() IS
 'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
-no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least) without a tick, executors that
+no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual, without a tick, executors that
 have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff; pg_stat_reset_shared(''archiver'') counts as a
 server start. Ended executors are forgotten after a week.';
 
@@ -207,5 +208,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.maintain() IS
-'Every tick once, with the rows that each changed; NULL where one failed, which a WARNING tells (an error, when all failed): for pg_cron or a client where no background worker runs. Call it at least every
-dbos_sys.tick_interval (set that to the schedule''s interval): longer gaps count as downtime and put off recovery.';
+'Every tick once, with the rows that each changed; NULL where one failed, which a WARNING tells (an error, when all failed): for pg_cron or a client where no background worker runs. Call it
+regularly, each second to each five minutes: who is dead is recovered with the second call after, and an unusual gap counts as downtime, which puts
+that off.';

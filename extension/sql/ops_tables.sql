@@ -29,7 +29,9 @@ AS $$
       last_tick bigint,
       hold_from bigint,
       hold_until bigint,
-      server_start timestamptz
+      server_start timestamptz,
+      pause_ms bigint,
+      pause_before_ms bigint
     )'),
   ('watches', '
     CREATE TABLE dbos_ops.watches (

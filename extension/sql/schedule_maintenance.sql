@@ -60,7 +60,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
 'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
-database (or as maintain says; then set dbos_sys.tick_interval to 1min); and forget what it noted of these jobs a week ago. Called in the database where
+database (or as maintain says); and forget what it noted of these jobs a week ago. Called in the database where
 pg_cron lives, by who the jobs run as. Called again, it changes the jobs. Errors: WF001, WF056 (pg_cron is not here; the hint says where).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.unschedule_maintenance(database name DEFAULT current_database())

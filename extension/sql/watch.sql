@@ -124,7 +124,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_idle text := CASE WHEN NOT dbos_sys.is_maintained(dbos_sys.now_ms()) THEN 'nobody maintains this database: see dbos_sys.databases' END;
+  v_idle text := CASE WHEN NOT dbos_sys.is_ticking(dbos_sys.now_ms()) THEN 'nobody maintains this database: see dbos_sys.databases' END;
 BEGIN
   RETURN QUERY
   SELECT a.application_name, j.executor_id, j.application_version, j.session_name, j.state, j.since, j.pending,
@@ -206,9 +206,9 @@ BEGIN
     seen_at = CASE WHEN w.session_name = EXCLUDED.session_name THEN w.seen_at END;
   PERFORM dbos_sys.note_server();
   PERFORM dbos_sys.note_sessions(v_application, v_now);
-  IF NOT dbos_sys.is_maintained(v_now) THEN
+  IF NOT dbos_sys.is_ticking(v_now) THEN
     RAISE WARNING 'nobody maintains this database, so nothing is recovered by itself'
-      USING HINT = 'Name it in dbos_sys.databases and restart the server, or let pg_cron or any client call dbos_sys.maintain() each second.';
+      USING HINT = 'Name it in dbos_sys.databases and restart the server, or let pg_cron (schedule_maintenance()) or any client call dbos_sys.maintain() each second, or each minute at least.';
   END IF;
   RETURN QUERY SELECT s.executor_id, s.application_version, s.session_name, s.state, s.pending, s.advice FROM dbos_sys.watched(v_application) AS s;
 END;

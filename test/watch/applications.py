@@ -24,10 +24,10 @@ Effect = collections.namedtuple("Effect", "executor phase order step place")
 class Server(Cluster):
     """`backoff` in ms: how long executors may take to come back after a restart of the server, or when an operator ended their sessions."""
 
-    def __init__(self, name, databases, backoff, standby_of=None):
+    def __init__(self, name, databases, backoff, standby_of=None, unmaintained=()):
         self.databases, self.backoff = databases, backoff
         settings = (f"dbos_sys.reconnect_backoff={backoff}", "dbos_sys.tick_interval=250", "max_connections=200", "log_min_messages=warning")
-        super().__init__(name, "--databases", ",".join(databases), *[word for setting in settings for word in ("--conf", setting)],
+        super().__init__(name, "--databases", ",".join(d for d in databases if d not in unmaintained), *[word for setting in settings for word in ("--conf", setting)],
                          *(("--standby-of", standby_of.name) if standby_of else ()))
         if standby_of:
             return
