@@ -122,13 +122,22 @@ SELECT pg_temp.at(207), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
 -- Executors without an incarnation, of any SDK: the lease alone. It speaks for its own application.
 SELECT pg_temp.at(300), dbos_sys.recover_tick();
-INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_name, owner_xid)
-VALUES ('sdk', 'PENDING', 'w', 'ts-1', 'ts', 'x'), ('sdk-other', 'PENDING', 'w', 'ts-1', 'py', 'x'), ('sdk-none', 'PENDING', 'w', 'ts-1', NULL, 'x');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id, application_name, owner_xid, creator_xid)
+VALUES ('sdk', 'PENDING', 'w', 'ts-1', 'ts', 'x', 'x'), ('sdk-other', 'PENDING', 'w', 'ts-1', 'py', 'x', 'x'), ('sdk-none', 'PENDING', 'w', 'ts-1', NULL, 'x', 'x'),
+  ('sdk-unfenced', 'PENDING', 'w', 'ts-1', 'ts', NULL, NULL);
 SELECT pg_temp.at(301);
 SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s', 'ts');
 SELECT pg_temp.at(305), dbos_sys.recover_tick(), pg_temp.at(306), dbos_sys.recover_tick();
 SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk%' ORDER BY 1;
-DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'sdk-other';
+-- What an SDK without fencing runs is taken when that is accepted.
+SELECT suspect_since FROM dbos_ops.executors WHERE executor_id = 'ts-1';
+SELECT pending FROM dbos_sys.executors() WHERE executor_id = 'ts-1';
+BEGIN;
+SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s', 'ts', p_accept_unfenced => true);
+SELECT pg_temp.at(311), dbos_sys.recover_tick();
+SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'sdk-unfenced';
+ROLLBACK;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('sdk-other', 'sdk-unfenced');
 SELECT state FROM dbos_sys.heartbeat('ts-1', '5 s');
 SELECT pg_temp.at(311), dbos_sys.recover_tick();
 SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk%' ORDER BY 1;

@@ -81,6 +81,7 @@ DECLARE
   v_executor record;
   v_here boolean;
   v_why text;
+  v_fenced boolean;
   v_rows integer;
 BEGIN
   SELECT e.* INTO v_executor FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
@@ -102,13 +103,17 @@ BEGIN
     UPDATE dbos_ops.executors AS e SET ended_at = p_now, ended_why = v_why, suspect_since = COALESCE(e.suspect_since, p_now)
     WHERE e.application_name = p_application AND e.executor_id = p_executor;
   END IF;
+  -- Who only sends heartbeats may be on an SDK that does not refuse the writes of a run that was taken from it.
+  v_fenced := v_executor.incarnation = '' AND NOT v_executor.accept_unfenced;
   v_rows := dbos_sys.requeue(ARRAY(
     SELECT w.workflow_uuid FROM dbos.workflow_status AS w
     WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND COALESCE(w.application_name, '') = p_application
+      AND NOT (v_fenced AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name))
     LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED), false);
   IF NOT EXISTS (
     SELECT FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND COALESCE(w.application_name, '') = p_application) THEN
+    WHERE w.status = 'PENDING' AND w.executor_id = p_executor AND COALESCE(w.application_name, '') = p_application
+      AND NOT (v_fenced AND dbos_sys.is_unfenced(w.owner_xid, w.creator_xid, w.queue_name))) THEN
     UPDATE dbos_ops.executors AS e SET suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
   END IF;
   RETURN v_rows;

@@ -21,6 +21,7 @@ AS $$
       suspect_since bigint,
       ended_at bigint,
       ended_why text,
+      accept_unfenced boolean NOT NULL DEFAULT false,
       PRIMARY KEY (application_name, executor_id)
     )'),
   ('ticker', '

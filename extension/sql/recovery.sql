@@ -202,7 +202,8 @@ END;
 $$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.heartbeat(
-  p_executor text, p_lease interval DEFAULT '15 s', p_application text DEFAULT NULL, p_incarnation text DEFAULT NULL, p_version text DEFAULT NULL)
+  p_executor text, p_lease interval DEFAULT '15 s', p_application text DEFAULT NULL, p_incarnation text DEFAULT NULL, p_version text DEFAULT NULL,
+  p_accept_unfenced boolean DEFAULT false)
 RETURNS TABLE (state text, now_ms bigint, maintained boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -215,10 +216,11 @@ BEGIN
   PERFORM dbos_sys.check_heartbeat(p_executor, v_lease, p_application, p_incarnation, p_version);
   IF p_incarnation IS NULL THEN
     PERFORM dbos_sys.note_server();
-    INSERT INTO dbos_ops.executors AS e (application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions)
-    VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, false)
+    INSERT INTO dbos_ops.executors AS e (
+      application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions, accept_unfenced)
+    VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, false, COALESCE(p_accept_unfenced, false))
     ON CONFLICT (application_name, executor_id) DO UPDATE
-    SET application_version = COALESCE(EXCLUDED.application_version, e.application_version), lease_ms = EXCLUDED.lease_ms, last_seen = EXCLUDED.last_seen,
+    SET accept_unfenced = EXCLUDED.accept_unfenced, application_version = COALESCE(EXCLUDED.application_version, e.application_version), lease_ms = EXCLUDED.lease_ms, last_seen = EXCLUDED.last_seen,
       suspect_since = NULL, ended_at = NULL, ended_why = NULL
     WHERE e.incarnation = '';
   ELSE
@@ -230,10 +232,11 @@ BEGIN
   RETURN QUERY SELECT CASE WHEN v_rows = 1 THEN 'ok' ELSE 'ended' END, v_now, dbos_sys.is_maintained(v_now);
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.heartbeat(text, interval, text, text, text) IS
+COMMENT ON FUNCTION dbos_sys.heartbeat(text, interval, text, text, text, boolean) IS
 'A sign of life: the executor counts as alive for the lease (1 s to 1 day). With p_incarnation it renews what register_executor() made; state
 ended means that the incarnation was recovered or replaced. Without one it serves executors of any language: the lease alone counts, the first
-call begins it, and workflows of the executor id and application are enqueued again when it is over. p_application NULL: workflows that have no
+call begins it, and workflows of the executor id and application are enqueued again when it is over; those that an SDK without owner fencing runs
+(before schema 123, Java) only with p_accept_unfenced, for an executor that lives after all would overwrite the other''s result. p_application NULL: workflows that have no
 application, as SDKs before shared schema 100 write them; refused when the id runs workflows of a named one. maintained: a worker has ticked
 within 5 s. Errors: WF001.';
 
