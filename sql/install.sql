@@ -190,6 +190,12 @@ INSERT INTO dbos.dbos_migrations VALUES (122);
 SELECT dbos_sys.install();
 ROLLBACK;
 \echo :LAST_ERROR_SQLSTATE
+BEGIN;
+ALTER TABLE dbos.dbos_migrations DROP CONSTRAINT dbos_migrations_pkey, ALTER COLUMN version DROP NOT NULL;
+UPDATE dbos.dbos_migrations SET version = NULL;
+SELECT dbos_sys.install();
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
 
 -- Newer tables are left as they are, with a warning.
 BEGIN;

@@ -74,7 +74,22 @@ CREATE VIEW public.uses AS SELECT executor_id FROM dbos_ops.executors;
 SELECT * FROM dbos_sys.uninstall(dry_run => false);
 ROLLBACK;
 \echo :LAST_ERROR_SQLSTATE
--- Roles: not everybody who may call the functions.
+-- Roles: not everybody who may call the functions. Who may not look is told so.
+BEGIN;
+GRANT USAGE ON SCHEMA dbos_sys TO regress_uninstall_other;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA dbos_sys TO regress_uninstall_other;
+SET LOCAL ROLE regress_uninstall_other;
+SAVEPOINT closed;
+SELECT * FROM dbos_sys.uninstall();
+ROLLBACK TO closed;
+RESET ROLE;
+GRANT USAGE ON SCHEMA dbos, dbos_ops TO regress_uninstall_other;
+GRANT SELECT ON dbos.dbos_migrations TO regress_uninstall_other;
+GRANT SELECT ON ALL TABLES IN SCHEMA dbos_ops TO regress_uninstall_other;
+REVOKE SELECT ON dbos_ops.watches FROM regress_uninstall_other;
+SET LOCAL ROLE regress_uninstall_other;
+SELECT * FROM dbos_sys.uninstall();
+ROLLBACK;
 BEGIN;
 SELECT dbos_sys.grant_access('regress_uninstall_other');
 SET LOCAL ROLE regress_uninstall_other;

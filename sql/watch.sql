@@ -308,3 +308,16 @@ SELECT pg_temp.at(12006), dbos_sys.watch_tick(), pg_temp.at(12095), dbos_sys.wat
 SELECT version FROM pg_temp.rows;
 SELECT pg_temp.at(12101), dbos_sys.watch_tick();
 SELECT version FROM pg_temp.rows;
+
+-- Without the tables it is said so.
+\set ON_ERROR_ROLLBACK on
+BEGIN;
+ALTER SCHEMA dbos_ops RENAME TO elsewhere;
+SELECT * FROM dbos_sys.watch('shop');
+SELECT * FROM dbos_sys.watched();
+SELECT * FROM dbos_sys.watched_versions();
+SELECT dbos_sys.unwatch('shop');
+SELECT dbos_sys.recover('{one}');
+SELECT dbos_sys.heartbeat('one');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;

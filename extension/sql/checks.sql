@@ -211,3 +211,16 @@ BEGIN
   END IF;
 END;
 $$;
+
+-- Before the server's own words for a table that is not there.
+CREATE OR REPLACE FUNCTION dbos_sys.check_installed()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('dbos_ops.watches') IS NULL OR to_regclass('dbos.workflow_status') IS NULL THEN
+    PERFORM dbos_sys.fail('WF002', 'the tables of dbos_sys are not installed in this database', NULL, 'SELECT dbos_sys.install();');
+  END IF;
+END;
+$$;

@@ -18,6 +18,10 @@ BEGIN
     SELECT 2, 'read dbos.dbos_migrations', pg_get_userbyid(c.relowner)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = 'dbos' AND c.relname = 'dbos_migrations' AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT')
+    UNION ALL
+    SELECT 3, format('read dbos_ops.%I', c.relname), pg_get_userbyid(c.relowner)
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'dbos_ops' AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT') AND p_call LIKE 'uninstall(%'
   ) AS s(place, what, owner) ORDER BY s.place LIMIT 1;
   IF FOUND THEN
     PERFORM dbos_sys.fail('WF003', format('role %I may not %s', current_user, v_closed.what), format('It belongs to %I.', v_closed.owner),
@@ -186,6 +190,10 @@ BEGIN
   IF v_rows <> 1 THEN
     PERFORM dbos_sys.fail('WF003', format('dbos.dbos_migrations holds %s rows instead of one', v_rows),
       'An SDK keeps exactly one row, the number of the last migration.', 'Leave the row that tells the version of these tables.');
+  END IF;
+  IF v_version IS NULL THEN
+    PERFORM dbos_sys.fail('WF003', 'the version in dbos.dbos_migrations is NULL', 'An SDK keeps there the number of the last migration.',
+      'UPDATE dbos.dbos_migrations SET version = …; to the version of these tables.');
   END IF;
   RETURN v_version;
 END;

@@ -99,6 +99,7 @@ DECLARE
   v_rows integer := 0;
   v_executor record;
 BEGIN
+  PERFORM dbos_sys.check_installed();
   PERFORM dbos_sys.check_recoverable(p_application, p_version);
   FOR v_executor IN
     SELECT DISTINCT a.application, i.id

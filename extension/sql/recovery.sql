@@ -188,7 +188,10 @@ BEGIN
   END IF;
   IF p_incarnation IS NOT NULL THEN
     PERFORM dbos_sys.check_executor(p_application, p_executor, p_incarnation);
-  ELSIF p_application IS NOT NULL THEN
+    RETURN;
+  END IF;
+  PERFORM dbos_sys.check_installed();
+  IF p_application IS NOT NULL THEN
     PERFORM dbos_sys.check_text('application', p_application);
   ELSE
     SELECT w.application_name INTO v_application FROM dbos.workflow_status AS w

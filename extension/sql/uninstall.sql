@@ -154,6 +154,7 @@ BEGIN
     RETURN QUERY SELECT 'schema dbos_ops', 'absent: nothing to do';
     RETURN;
   END IF;
+  PERFORM dbos_sys.install_check_readable('uninstall()');
   PERFORM dbos_sys.uninstall_check_strangers();
   IF NOT dry_run THEN
     PERFORM dbos_sys.install_check_session('uninstall(dry_run => false)');

@@ -124,8 +124,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_idle text := CASE WHEN NOT dbos_sys.is_ticking(dbos_sys.now_ms()) THEN 'nobody maintains this database: see dbos_sys.databases' END;
+  v_idle text;
 BEGIN
+  PERFORM dbos_sys.check_installed();
+  v_idle := CASE WHEN NOT dbos_sys.is_ticking(dbos_sys.now_ms()) THEN 'nobody maintains this database: see dbos_sys.databases' END;
   RETURN QUERY
   SELECT a.application_name, j.executor_id, j.application_version, j.session_name, j.state, j.since, j.pending,
     CASE j.state
@@ -157,6 +159,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM dbos_sys.check_installed();
   RETURN QUERY
   SELECT a.application_name, g.application_version, v.gone_since, g.pending, g.waiting, g.unstarted
   FROM dbos_ops.watches AS a
@@ -184,9 +187,8 @@ DECLARE
   v_grace bigint := dbos_sys.interval_ms('grace', watch.grace);
   v_version_grace bigint := dbos_sys.interval_ms('version_grace', watch.version_grace);
 BEGIN
-  IF to_regclass('dbos_ops.watches') IS NULL THEN
-    PERFORM dbos_sys.fail('WF002', 'the tables of dbos_sys are not installed in this database', NULL, 'SELECT dbos_sys.install();');
-  ELSIF watch.application IS NOT NULL THEN
+  PERFORM dbos_sys.check_installed();
+  IF watch.application IS NOT NULL THEN
     PERFORM dbos_sys.check_text('application', watch.application);
   END IF;
   PERFORM dbos_sys.check_watch(watch.session_name, v_grace, watch.version_gone, v_version_grace);
@@ -233,6 +235,7 @@ DECLARE
   v_application text := COALESCE(unwatch.application, '');
   v_rows integer;
 BEGIN
+  PERFORM dbos_sys.check_installed();
   DELETE FROM dbos_ops.watched_sessions WHERE application_name = v_application;
   DELETE FROM dbos_ops.watched_versions WHERE application_name = v_application;
   DELETE FROM dbos_ops.watches WHERE application_name = v_application;
