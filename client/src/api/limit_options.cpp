@@ -12,9 +12,10 @@ void check_limit_name(const std::string& name) {
   if (name.starts_with("_dbos_")) throw UsageError("limit name " + name + " begins with _dbos_, which is reserved", "WF001");
 }
 
-void check_weight(const std::string& of, double weight) {
+void check_weight(std::string of, const std::string& key, double weight) {
   if (std::isfinite(weight) && weight > 0) return;
-  throw UsageError(of + " is " + std::to_string(weight), "WF001", {}, "give a positive number; those that are not named have 1");
+  throw UsageError(of.append(key).append(" is ").append(std::to_string(weight)), "WF001", {},
+                   "give a positive number; those that are not named have 1");
 }
 
 void check_limit(const std::string& name, const LimitOptions& options) {
@@ -26,7 +27,7 @@ void check_limit(const std::string& name, const LimitOptions& options) {
   if (options.concurrency < 0) refuse("concurrency is " + std::to_string(options.concurrency), "give a number above 0, or leave it out");
   if (options.rate == 0 && options.concurrency == 0) refuse("neither rate nor concurrency: it bounds nothing", "give one of them, or both");
   if (options.rate == 0 && options.burst > 0) refuse("burst without rate", "give a rate, or no burst");
-  for (const auto& [key, weight] : options.weights) check_weight("limit " + name + ": weight of key " + key, weight);
+  for (const auto& [key, weight] : options.weights) check_weight("limit " + name + ": weight of key ", key, weight);
 }
 
 void check_limit(const std::string& name, const LimitChange& change) {
@@ -37,7 +38,7 @@ void check_limit(const std::string& name, const LimitChange& change) {
   if (change.burst && *change.burst < 0) refuse("burst is " + std::to_string(*change.burst));
   if (change.concurrency && *change.concurrency <= 0) refuse("concurrency is " + std::to_string(*change.concurrency));
   if (!change.weights) return;
-  for (const auto& [key, weight] : *change.weights) check_weight("limit " + name + ": weight of key " + key, weight);
+  for (const auto& [key, weight] : *change.weights) check_weight("limit " + name + ": weight of key ", key, weight);
 }
 
 }  // namespace dbos::detail

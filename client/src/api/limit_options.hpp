@@ -9,8 +9,8 @@ namespace dbos::detail {
 
 // Blank, too long or reserved.
 void check_limit_name(const std::string& name);
-// A share of whatever `of` names that is no positive number.
-void check_weight(const std::string& of, double weight);
+// A share that is no positive number. of: what the key belongs to, as the message begins.
+void check_weight(std::string of, const std::string& key, double weight);
 void check_limit(const std::string& name, const LimitOptions& options);
 void check_limit(const std::string& name, const LimitChange& change);
 

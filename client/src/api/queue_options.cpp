@@ -50,7 +50,7 @@ void check_queue(const std::string& name, const QueueOptions& options, bool alte
   check_part(name, "partition_worker_concurrency", options.partition_worker_concurrency, "worker_concurrency", options.worker_concurrency);
   for (const auto& [key, weight] : options.weights) {
     check_label("partition of a weight", key, kPartitionBytes);
-    check_weight("queue " + name + ": weight of partition " + key, weight);
+    check_weight("queue " + name + ": weight of partition ", key, weight);
   }
   if (!altering && !options.weights.empty() && !options.fair_by_partition.value_or(false))
     refuse(name, "weights without fair_by_partition", "add .fair_by_partition = true");
