@@ -3,29 +3,6 @@
 -- name that is connected, or was and may have left work behind.
 -- Lock order: the tick's advisory lock, rows of watched_sessions, rows of workflow_status.
 
--- How long the pause between two ticks usually is: pg_cron's shortest may be a minute. The shorter of the last two, so that one downtime does not
--- make the next look usual; five minutes at most.
-CREATE OR REPLACE FUNCTION dbos_sys.tick_pause()
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN LEAST(COALESCE((SELECT LEAST(t.pause_ms, t.pause_before_ms) FROM dbos_ops.ticker AS t), 0), 300000);
-END;
-$$;
-
--- Whether ticks come, however far apart.
-CREATE OR REPLACE FUNCTION dbos_sys.is_ticking(p_now bigint)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN EXISTS (SELECT FROM dbos_ops.ticker AS t WHERE t.last_tick > p_now - GREATEST(5000, 2 * dbos_sys.tick_pause()));
-END;
-$$;
-
 -- Whether the executor's PENDING rows were written by an SDK that guards outcomes by the status alone: nothing stops its run once another
 -- executor has the workflow. Such a writer claims without a token, or starts without naming the creator.
 CREATE OR REPLACE FUNCTION dbos_sys.is_unfenced(p_owner_xid text, p_creator_xid text, p_queue_name text)

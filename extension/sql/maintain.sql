@@ -57,13 +57,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_start timestamptz := dbos_sys.server_start();
-  v_gap bigint := GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'), 2 * dbos_sys.tick_pause());
+  v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
+  v_gone boolean := COALESCE(v_pause > GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'), 2 * dbos_sys.tick_pause()), false);
 BEGIN
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, hold_from, hold_until, server_start) VALUES (true, p_now, 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE
-  SET last_tick = p_now, pause_ms = p_now - t.last_tick, pause_before_ms = t.pause_ms, server_start = v_start,
-    hold_from = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap THEN p_now ELSE t.hold_from END,
-    hold_until = CASE WHEN t.server_start <> v_start OR p_now - t.last_tick > v_gap
+  SET last_tick = p_now, next_tick = NULL, pause_ms = v_pause, pause_before_ms = t.pause_ms, server_start = v_start,
+    hold_from = CASE WHEN t.server_start <> v_start OR v_gone THEN p_now ELSE t.hold_from END,
+    hold_until = CASE WHEN t.server_start <> v_start OR v_gone
       THEN p_now + dbos_sys.setting_ms('reconnect_backoff', '90s')
         + COALESCE((SELECT max(e.lease_ms) FROM dbos_ops.executors AS e WHERE e.ended_at IS NULL), 0)
       ELSE t.hold_until END
@@ -168,15 +169,18 @@ BEGIN
   LOOP
     v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until);
   END LOOP;
-  DELETE FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL;
+  -- Only where there are some: a statement that may write the table has the worker look again.
+  IF EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL) THEN
+    DELETE FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL;
+  END IF;
   RETURN v_rows;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.recover_tick() IS
 'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
-no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual, without a tick, executors that
-have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff; pg_stat_reset_shared(''archiver'') counts as a
-server start. Ended executors are forgotten after a week.';
+no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual pause, without a
+tick, a rest of the background worker not counted, executors that have not been seen since are left alone for the longest lease and
+dbos_sys.reconnect_backoff; pg_stat_reset_shared(''archiver'') counts as a server start. Ended executors are forgotten after a week.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.maintain()
 RETURNS TABLE (tick text, rows integer)

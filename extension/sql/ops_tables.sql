@@ -24,10 +24,12 @@ AS $$
       accept_unfenced boolean NOT NULL DEFAULT false,
       PRIMARY KEY (application_name, executor_id)
     )'),
+  -- next_tick: the background worker rests until then; NULL: it does not.
   ('ticker', '
     CREATE TABLE dbos_ops.ticker (
       one boolean PRIMARY KEY DEFAULT true CHECK (one),
       last_tick bigint,
+      next_tick bigint,
       hold_from bigint,
       hold_until bigint,
       server_start timestamptz,

@@ -56,43 +56,6 @@ BEGIN
 END;
 $$;
 
--- Whether somebody else keeps the ticks going.
-CREATE OR REPLACE FUNCTION dbos_sys.is_maintained(p_now bigint)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN EXISTS (SELECT FROM dbos_ops.ticker AS t WHERE t.last_tick > p_now - 5000);
-END;
-$$;
-
--- When this server began to know sessions. One that restarts in place after the crash of a backend keeps its start time, but begins its
--- statistics anew: then all sessions are gone at once, and only this tells. Whoever resets the archiver's statistics makes it look later than
--- it was; it never looks earlier, for the later of both times counts.
-CREATE OR REPLACE FUNCTION dbos_sys.server_start()
-RETURNS timestamptz
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN GREATEST(pg_postmaster_start_time(), (SELECT a.stats_reset FROM pg_stat_archiver AS a));
-END;
-$$;
-
--- Whoever notes an executor notes the server too: the first tick of all may come after a restart, and has to see that.
-CREATE OR REPLACE FUNCTION dbos_sys.note_server()
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF NOT EXISTS (SELECT FROM dbos_ops.ticker) THEN
-    INSERT INTO dbos_ops.ticker (one, hold_from, hold_until, server_start) VALUES (true, 0, 0, dbos_sys.server_start()) ON CONFLICT DO NOTHING;
-  END IF;
-END;
-$$;
-
 -- The application's version as an SDK registers it at launch. A version name belongs to one application.
 CREATE OR REPLACE FUNCTION dbos_sys.register_version(p_application text, p_version text, p_now bigint)
 RETURNS void

@@ -2,6 +2,10 @@
  * The worker of one database: passes wake-ups on, and calls the ticks. It knows
  * no SQL but SELECT dbos_sys.<verb>_tick().
  *
+ * The ticks run in rounds. After a round that changed nothing rest_tick() says how
+ * long nothing will be due; until then the worker sleeps, unless a commit stirs it
+ * (wakeup.c) or the settings change.
+ *
  * The session belongs to the bootstrap superuser, because a role that owns tables
  * usually may not log in. No SQL runs as that user: a tick, its commit included,
  * runs as a role that is no superuser, inside a security-restricted operation.
@@ -44,6 +48,10 @@
 /* A tick that changed a full batch is called again at once. */
 #define TICK_BATCH 1000
 #define BACKOFF_MS 1000
+/* Rounds that a commit asks for are tick_interval apart, those that are due by themselves a part of it. */
+#define DUE_PACE 10
+/* Both clocks are read in whole ms: what is due is due when we wake. */
+#define ROUNDING_MS 2
 
 typedef enum Obstacle
 {
@@ -64,8 +72,9 @@ typedef struct Tick
 {
 	const char *call;
 	int64		ran;			/* when it ended, by clock_ms() */
-	int			rows;			/* changed by the last call */
+	int			rows;			/* changed by the last call; of rest_tick() the ms of rest */
 	int			failures;		/* in a row */
+	bool		wanted;			/* the round has begun and it has not run yet */
 } Tick;
 
 static Tick ticks[] = {
@@ -76,6 +85,12 @@ static Tick ticks[] = {
 	{.call = "SELECT dbos_sys.schedule_tick()"},
 	{.call = "SELECT dbos_sys.prune_tick()"},
 };
+
+static Tick rest = {.call = "SELECT dbos_sys.rest_tick()"};
+/* By clock_ms(), while nobody stirs the slot; 0: not known. */
+static int64 rest_until = 0;
+/* The round is over: what to do next is known, or cannot be told. */
+static bool rested = true;
 
 static int	my_slot = -1;
 static Obstacle obstacle = OBSTACLE_UNKNOWN;
@@ -117,6 +132,7 @@ notice_epoch(void)
 	epoch = now;
 	for (size_t i = 0; i < lengthof(ticks); i++)
 		ticks[i].failures = 0;
+	rest.failures = 0;
 }
 
 static bool
@@ -257,11 +273,21 @@ run_tick(void *arg)
 }
 
 static int64
+retry_due(const Tick *tick)
+{
+	return tick->ran + worker_backoff(BACKOFF_MS, tick->failures);
+}
+
+static int64
 tick_due(const Tick *tick)
 {
 	if (tick->failures > 0)
-		return tick->ran + worker_backoff(BACKOFF_MS, tick->failures);
-	return tick->ran + (tick->rows >= TICK_BATCH ? 0 : guc_tick_interval);
+		return retry_due(tick);
+	if (tick->wanted || tick->rows >= TICK_BATCH)
+		return tick->ran;
+	if (rest_until == 0 || shmem_stirred(my_slot))
+		return tick->ran + guc_tick_interval;
+	return Max(tick->ran + guc_tick_interval / DUE_PACE, rest_until);
 }
 
 static Tick *
@@ -301,22 +327,53 @@ serve_wakeups(void)
 }
 
 static void
-serve_ticks(void)
+call(Tick *tick)
 {
-	Tick	   *tick = next_tick();
-	int64		now = clock_ms();
-
-	if (now < tick_due(tick))
-	{
-		worker_sleep(tick_due(tick) - now);
-		return;
-	}
 	if (worker_try(run_tick, tick))
 		tick->failures = 0;
 	else
 		tick->failures++;
 	tick->ran = clock_ms();
-	worker_sleep(0);
+	tick->wanted = false;
+}
+
+/* What is committed from here on, the round may not see. */
+static void
+begin_round(void)
+{
+	shmem_settle(my_slot);
+	rest_until = 0;
+	rested = false;
+	for (size_t i = 0; i < lengthof(ticks); i++)
+		ticks[i].wanted = true;
+}
+
+/* The answer is of the tables as they are now, whichever ticks ran before. */
+static void
+end_round(void)
+{
+	rested = true;
+	if (shmem_stirred(my_slot) || (rest.failures > 0 && clock_ms() < retry_due(&rest)))
+		return;
+	call(&rest);
+	if (rest.failures == 0 && obstacle == OBSTACLE_NONE)
+		rest_until = rest.ran + rest.rows + ROUNDING_MS;
+}
+
+static void
+serve_ticks(void)
+{
+	Tick	   *tick = next_tick();
+	bool		due = clock_ms() >= tick_due(tick);
+
+	if (due && rested)
+		begin_round();
+	if (due)
+		call(tick);
+	else if (!rested)
+		end_round();
+	if (worker_sleep(due ? 0 : tick_due(next_tick()) - clock_ms()))
+		rest_until = 0;
 }
 
 void

@@ -21,6 +21,7 @@ typedef struct Slot
 	pg_atomic_uint32 pid;		/* worker process, 0 = free */
 	pg_atomic_uint32 procno;	/* its PGPROC once it wants signals, else NO_PROC */
 	pg_atomic_uint32 flags;		/* what was signalled and not taken yet */
+	pg_atomic_uint32 stirred;	/* 1: tables were written since the worker last settled */
 	ConditionVariable parked;	/* sessions inside await() or wait_for_work() */
 } Slot;
 
@@ -51,6 +52,7 @@ slot_init(Slot *slot)
 	pg_atomic_init_u32(&slot->pid, 0);
 	pg_atomic_init_u32(&slot->procno, NO_PROC);
 	pg_atomic_init_u32(&slot->flags, 0);
+	pg_atomic_init_u32(&slot->stirred, 0);
 	ConditionVariableInit(&slot->parked);
 }
 
@@ -175,16 +177,45 @@ shmem_find(Oid database)
  * another process's: that one sees its latch set once for nothing, which every
  * user of a latch has to bear.
  */
+static void
+set_latch(Slot *slot)
+{
+	uint32		procno = pg_atomic_read_u32(&slot->procno);
+
+	if (procno < ProcGlobal->allProcCount)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
+
 void
 shmem_signal(int slot, uint32 flags)
 {
-	uint32		procno;
-
 	/* A full barrier: the worker takes flags after it has reset its latch. */
 	pg_atomic_fetch_or_u32(&segment->slots[slot].flags, flags);
-	procno = pg_atomic_read_u32(&segment->slots[slot].procno);
-	if (procno < ProcGlobal->allProcCount)
-		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+	set_latch(&segment->slots[slot]);
+}
+
+void
+shmem_stir(int slot)
+{
+	Slot	   *told = &segment->slots[slot];
+
+	/* The commit is visible before the word is read: who settles later sees it. */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&told->stirred) == 0 && pg_atomic_exchange_u32(&told->stirred, 1) == 0)
+		set_latch(told);
+}
+
+bool
+shmem_stirred(int slot)
+{
+	return pg_atomic_read_u32(&slot_at(slot)->stirred) != 0;
+}
+
+void
+shmem_settle(int slot)
+{
+	/* A full barrier: the tables are read later. */
+	(void) pg_atomic_exchange_u32(&slot_at(slot)->stirred, 0);
 }
 
 ConditionVariable *

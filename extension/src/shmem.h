@@ -41,6 +41,18 @@ extern int	shmem_find(Oid database);
 /* Adds flags and sets the worker's latch. Cannot fail: runs after the commit. */
 extern void shmem_signal(int slot, uint32 flags);
 
+/*
+ * Has the worker look at the tables, when the transaction that wrote them has
+ * committed; sets its latch unless it was told before. Cannot fail.
+ */
+extern void shmem_stir(int slot);
+
+/* Worker: true when it was stirred since it settled. */
+extern bool shmem_stirred(int slot);
+
+/* Worker: from here on it looks at what was committed before, and is told of the rest. */
+extern void shmem_settle(int slot);
+
 /* Where the sessions of the slot's database park. */
 extern ConditionVariable *shmem_parked(int slot);
 

@@ -4,6 +4,9 @@
  * sets flags in the database's slot and the worker's latch; the worker sends one
  * NOTIFY for all commits since its last. Without a worker, wake() alone works:
  * the marked transaction notifies by itself.
+ *
+ * Whoever writes a table by which something becomes due, and whoever makes, drops
+ * or updates an extension, also ends the worker's rest.
  */
 #include "postgres.h"
 
@@ -11,6 +14,8 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_extension.h"
 #include "commands/async.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -28,31 +33,47 @@
 static uint32 marked = 0;
 static uint32 asked = 0;
 
-/* OID of dbos.workflow_status, InvalidOid when there is none; valid until told otherwise. */
-static Oid	status_relation = InvalidOid;
-static bool status_known = false;
+/* What the ticks look at. Clients are told of the first alone. */
+static const struct
+{
+	const char *schema;
+	const char *name;
+}			tables[] = {
+	{"dbos", "workflow_status"},
+	{"dbos", "queues"},
+	{"dbos_ops", "executors"},
+	{"dbos_ops", "queue_settings"},
+	{"dbos_ops", "watches"},
+	{"dbos", "workflow_schedules"},
+	{"dbos_ops", "retention_policies"},
+};
+
+/* Their OIDs, InvalidOid for those that do not exist; valid until told otherwise. */
+static Oid	relations[lengthof(tables)];
+static bool relations_known = false;
 
 static ExecutorFinish_hook_type prev_finish = NULL;
+static object_access_hook_type prev_access = NULL;
 
 static void
 forget_relation(Datum arg, Oid relation)
 {
-	if (!OidIsValid(status_relation) || !OidIsValid(relation) || relation == status_relation)
-		status_known = false;
+	for (size_t i = 0; i < lengthof(tables); i++)
+		if (!OidIsValid(relation) || !OidIsValid(relations[i]) || relations[i] == relation)
+			relations_known = false;
 }
 
 /* A schema was created, renamed or dropped. */
 static void
 forget_schema(Datum arg, int cacheid, uint32 hashvalue)
 {
-	status_known = false;
+	relations_known = false;
 }
 
-static Oid
-find_status_relation(void)
+static void
+find_relations(void)
 {
 	static bool registered = false;
-	Oid			schema;
 
 	if (!registered)
 	{
@@ -60,37 +81,38 @@ find_status_relation(void)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
 		registered = true;
 	}
-	if (!status_known)
+	if (relations_known)
+		return;
+	/* Whatever is invalidated during the look-up makes the next caller look again. */
+	memset(relations, 0, sizeof(relations));
+	relations_known = true;
+	for (size_t i = 0; i < lengthof(tables); i++)
 	{
-		/* Whatever is invalidated during the look-up makes the next caller look again. */
-		status_relation = InvalidOid;
-		status_known = true;
-		schema = get_namespace_oid("dbos", true);
-		status_relation = OidIsValid(schema) ? get_relname_relid("workflow_status", schema) : InvalidOid;
+		Oid			schema = get_namespace_oid(tables[i].schema, true);
+
+		relations[i] = OidIsValid(schema) ? get_relname_relid(tables[i].name, schema) : InvalidOid;
 	}
-	return status_relation;
 }
 
 /* Whatever the operation: an INSERT inside a CTE or a MERGE counts too. */
-static bool
-writes_status(EState *estate)
+static uint32
+marks_of(EState *estate)
 {
-	Oid			relation;
+	uint32		marks = 0;
 	ListCell   *cell;
 
 	if (estate->es_opened_result_relations == NIL)
-		return false;
-	relation = find_status_relation();
-	if (!OidIsValid(relation))
-		return false;
+		return 0;
+	find_relations();
 	foreach(cell, estate->es_opened_result_relations)
 	{
-		ResultRelInfo *result = lfirst(cell);
+		Oid			written = RelationGetRelid(((ResultRelInfo *) lfirst(cell))->ri_RelationDesc);
 
-		if (RelationGetRelid(result->ri_RelationDesc) == relation)
-			return true;
+		for (size_t i = 0; i < lengthof(tables); i++)
+			if (relations[i] == written)
+				marks |= i == 0 && !guc_quiet ? WAKE_ALL | WAKE_LOOK : WAKE_LOOK;
 	}
-	return false;
+	return marks;
 }
 
 static void
@@ -101,8 +123,17 @@ executor_finish(QueryDesc *query)
 	else
 		standard_ExecutorFinish(query);
 
-	if (marked != WAKE_ALL && !guc_quiet && writes_status(query->estate))
-		marked = WAKE_ALL;
+	if (marked != (WAKE_ALL | WAKE_LOOK))
+		marked |= marks_of(query->estate);
+}
+
+static void
+object_access(ObjectAccessType access, Oid catalog, Oid object, int part, void *arg)
+{
+	if (prev_access)
+		prev_access(access, catalog, object, part, arg);
+	if (catalog == ExtensionRelationId)
+		marked |= WAKE_LOOK;
 }
 
 /* Claims that found nothing commit without a transaction id and wake nobody. */
@@ -139,7 +170,12 @@ transaction_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			if (marked != 0 && has_written() && (slot = shmem_find(MyDatabaseId)) >= 0)
-				shmem_signal(slot, marked);
+			{
+				if (marked & WAKE_LOOK)
+					shmem_stir(slot);
+				if (marked & WAKE_ALL)
+					shmem_signal(slot, marked & WAKE_ALL);
+			}
 			marked = asked = 0;
 			break;
 		case XACT_EVENT_ABORT:
@@ -159,6 +195,8 @@ wakeup_init(bool preloading)
 	{
 		prev_finish = ExecutorFinish_hook;
 		ExecutorFinish_hook = executor_finish;
+		prev_access = object_access_hook;
+		object_access_hook = object_access;
 	}
 }
 

@@ -7,10 +7,12 @@
 #define WAKE_WORK 0x1
 #define WAKE_DONE 0x2
 #define WAKE_ALL (WAKE_WORK | WAKE_DONE)
+/* The worker itself looks whether something is due. */
+#define WAKE_LOOK 0x4
 
 #define WAKE_CHANNEL "dbos_sys"
 
-/* Registers the commit callback and, while preloading, the executor hook. */
+/* Registers the commit callback and, while preloading, the hooks. */
 extern void wakeup_init(bool preloading);
 
 /*

@@ -93,7 +93,7 @@ worker_try(WorkerBody body, void *arg)
 	return ok;
 }
 
-void
+bool
 worker_sleep(int64 ms)
 {
 	static uint32 event = 0;
@@ -106,11 +106,11 @@ worker_sleep(int64 ms)
 	/* Nothing runs that pg_cancel_backend() could mean. */
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
 }
 
 int64

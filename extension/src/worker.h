@@ -21,10 +21,10 @@ extern void worker_settings(void);
 extern bool worker_try(WorkerBody body, void *arg);
 
 /*
- * Sleeps until the latch is set or `ms` have passed. Obeys SIGTERM (exit code 1),
- * SIGHUP and the end of the postmaster.
+ * Sleeps until the latch is set or `ms` have passed; true when the settings were
+ * read again. Obeys SIGTERM (exit code 1), SIGHUP and the end of the postmaster.
  */
-extern void worker_sleep(int64 ms);
+extern bool worker_sleep(int64 ms);
 
 /* Pause in ms after `failures` (>= 1) in a row: doubles from `first` up to a minute. */
 extern int64 worker_backoff(int64 first, int failures);

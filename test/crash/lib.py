@@ -47,7 +47,7 @@ class Server(Cluster):
 
     def wait_for_ticks(self):
         session = self.session()
-        until("the worker ticks", lambda: session.query("SELECT FROM dbos_ops.ticker WHERE last_tick > dbos_sys.now_ms() - 2000"), 20)
+        until("the worker ticks", lambda: session.query("SELECT WHERE dbos_sys.is_maintained(dbos_sys.now_ms())"), 20)
         session.close()
 
     def tcp_uri(self, port=None):
