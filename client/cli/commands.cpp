@@ -107,14 +107,21 @@ void run_init(const Common& common, const InitArguments& arguments) {
                                             .name = arguments.name,
                                             .owner = arguments.owner,
                                             .maintenance_database = arguments.maintenance_database,
-                                            .plain_script = arguments.plain ? kPlainScript : nullptr});
+                                            .plain_script = arguments.plain ? kPlainScript : nullptr,
+                                            .server_settings = arguments.settings});
+  bool restart = std::any_of(report.settings.begin(), report.settings.end(), [](const AppliedSetting& setting) { return setting.restart; });
   if (common.json) {
-    print({{"database", report.database},
-           {"created_database", report.created_database},
-           {"created_extension", report.created_extension},
-           {"tables", report.tables},
-           {"extension_version", report.extension_version},
-           {"collation", report.collation}});
+    nlohmann::json out = {
+        {"database", report.database}, {"created_database", report.created_database},   {"created_extension", report.created_extension},
+        {"tables", report.tables},     {"extension_version", report.extension_version}, {"collation", report.collation}};
+    if (arguments.settings) {
+      out["settings"] = nlohmann::json::array();
+      for (const AppliedSetting& setting : report.settings)
+        out["settings"].push_back({{"name", setting.name}, {"statement", setting.statement}, {"restart", setting.restart}});
+      out["tuned_tables"] = report.tuned_tables;
+      out["restart"] = restart;
+    }
+    print(out);
     return;
   }
   std::cout << "database   " << printable(report.database) << (report.created_database ? " created" : " was there") << ", collation "
@@ -125,6 +132,11 @@ void run_init(const Common& common, const InitArguments& arguments) {
                                          : " was there")
             << "\n"
             << "tables     " << report.tables << "\n";
+  if (!arguments.settings) return;
+  for (const AppliedSetting& setting : report.settings)
+    std::cout << "setting    " << printable(setting.statement) << (setting.restart ? "  (from the next start on)" : "") << "\n";
+  std::cout << "settings   " << report.settings.size() << " changed, " << report.tuned_tables << " tables tuned"
+            << (restart ? "; restart the server" : "") << "\n";
 }
 
 void run_migrate(const Common& common, const MigrateArguments& arguments) {

@@ -20,6 +20,7 @@ struct InitArguments {
   std::string owner = {};
   std::string maintenance_database = "postgres";
   bool plain = false;
+  bool settings = false;
 };
 
 struct MigrateArguments {
@@ -78,6 +79,12 @@ struct LimitArguments {
   std::string duration = {};              // hold
 };
 
+struct DoctorArguments {
+  std::vector<std::string> names = {};     // empty = all lines
+  std::vector<std::string> accepted = {};  // lines that do not count for the exit code
+  std::string wait = {};
+};
+
 void run_init(const Common& common, const InitArguments& arguments);
 void run_migrate(const Common& common, const MigrateArguments& arguments);
 void run_list(const Common& common, const ListArguments& arguments);
@@ -85,6 +92,8 @@ void run_show(const Common& common, const std::string& id);
 void run_start(const Common& common, const StartArguments& arguments);
 void run_cancel(const Common& common, const ChangeArguments& arguments);
 void run_resume(const Common& common, const ChangeArguments& arguments);
+// The exit code: 0 all is well, 3 something is to mend, 4 something is not known.
+int run_doctor(const Common& common, const DoctorArguments& arguments);
 void run_limits_list(const Common& common);
 void run_limits_register(const Common& common, const LimitArguments& arguments);
 void run_limits_alter(const Common& common, const LimitArguments& arguments);

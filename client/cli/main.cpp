@@ -1,5 +1,5 @@
 // dbos-sys: set up a DBOS system database and look after its workflows.
-// Exit codes: 0 done, 1 failed, 2 wrong usage.
+// Exit codes: 0 done, 1 failed, 2 wrong usage; doctor has more.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <dbos/error.hpp>
@@ -33,6 +33,8 @@ void add_init(CLI::App& app, Common& common, InitArguments& arguments) {
   verb->add_option("--owner", arguments.owner, "existing role that shall own the database and the tables");
   verb->add_option("--maintenance-db", arguments.maintenance_database, "database to connect to for CREATE DATABASE")->capture_default_str();
   verb->add_flag("--plain", arguments.plain, "the functions as plain SQL instead of the extension: for managed servers, as the database's owner");
+  verb->add_flag("--settings", arguments.settings,
+                 "also set the server up for this database alone, as dbos_sys.conf says: ALTER SYSTEM, as a superuser; what is met stays");
   verb->callback([&] { run_init(common, arguments); });
 }
 
@@ -42,6 +44,17 @@ void add_migrate(CLI::App& app, Common& common, MigrateArguments& arguments) {
   verb->add_flag("--force", arguments.force, "although older SDKs are connected");
   verb->add_flag("--dry-run", arguments.dry_run, "only print the statements");
   verb->callback([&] { run_migrate(common, arguments); });
+}
+
+void add_doctor(CLI::App& app, Common& common, DoctorArguments& arguments, int& exit_code) {
+  CLI::App* verb = add_verb(app, common, "doctor", "Examine database, server and workflows by the checklist for production");
+  verb->add_option("LINE", arguments.names, "only these lines, by name");
+  verb->add_option("--accept", arguments.accepted, "line that may be as it is; may be repeated or given with commas")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  verb->add_option("--wait", arguments.wait, "look again until nothing is to mend, at most so long (30s, 5m)");
+  verb->footer("Exit code: 0 all is well, 3 something is to mend, 4 nothing is, but something is not known; 1 and 2 as for each verb.");
+  verb->callback([&] { exit_code = run_doctor(common, arguments); });
 }
 
 void add_list(CLI::App& app, Common& common, ListArguments& arguments) {
@@ -206,9 +219,12 @@ int main(int argc, char** argv) {
   ChangeArguments change;
   QueueArguments queues;
   LimitArguments limit;
+  DoctorArguments doctor;
+  int exit_code = 0;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
+  add_doctor(app, common, doctor, exit_code);
   add_list(app, common, list);
   add_show(app, common, id);
   add_start(app, common, start);
@@ -228,5 +244,5 @@ int main(int argc, char** argv) {
     return fail(error.what(), {}, common.db, 1);
   }
   if (!std::cout.flush()) return fail("cannot write the output", {}, common.db, 1);
-  return 0;
+  return exit_code;
 }

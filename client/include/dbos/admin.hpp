@@ -23,6 +23,16 @@ struct InitOptions {
   // present ones are updated. Asks for the database's owner, no superuser. nullptr: the extension.
   const char* plain_script = nullptr;
   Milliseconds connect_timeout{5000};
+  // Also tells the server by ALTER SYSTEM what one that has nothing but this database should be told (extension/dbos_sys.conf), and gives the
+  // hot tables their storage parameters. What is met already, or set beyond it, stays. Asks for a superuser.
+  bool server_settings = false;
+};
+
+struct AppliedSetting {
+  std::string name;
+  std::string statement;
+  // It holds from the server's next start on.
+  bool restart = false;
 };
 
 struct InitReport {
@@ -35,6 +45,9 @@ struct InitReport {
   std::string extension_version;
   // Collation of the database; everything but C makes the tables slower.
   std::string collation;
+  // With server_settings: what was said to the server, and how many tables got parameters.
+  std::vector<AppliedSetting> settings = {};
+  int tuned_tables = 0;
 };
 
 // Creates what is missing of: the database (UTF8, collation C, from template0), the extension or its functions, the tables. Safe to repeat, and two at
@@ -71,5 +84,28 @@ struct MigrateReport {
 // index whose build broke off is built anew. At our version it builds indexes that are missing or not valid. `done` is told of each step.
 // Throws ConnectionError, Error (with SQLSTATE and hint).
 MigrateReport migrate_system_database(const MigrateOptions& options, const std::function<void(const MigrationStep&)>& done = {});
+
+struct DoctorOptions {
+  std::string database = {};
+  // These lines only; empty: all.
+  std::vector<std::string> names = {};
+  Milliseconds connect_timeout{5000};
+};
+
+// A line of the checklist for production (docs/production.md).
+struct DoctorLine {
+  std::string name;
+  // `ok`, `warn` (it costs speed, or will hurt), `bad` (work is lost or stands still), `not known` (it cannot be seen from here, or by this role).
+  std::string state;
+  std::string found;
+  std::string wanted;
+  std::string why;
+  // The command that mends it; empty when ok.
+  std::string mend;
+};
+
+// dbos_sys.doctor(), in its order: the first six lines are always the same. Tells the server also what a client alone knows, its own clock and
+// whether a pooler is in between. Reads only. Throws UsageError (unknown line), ConnectionError, Error (with SQLSTATE and hint).
+std::vector<DoctorLine> examine_system_database(const DoctorOptions& options);
 
 }  // namespace dbos

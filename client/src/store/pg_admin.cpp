@@ -123,6 +123,20 @@ std::string install_tables(Connection& connection, const std::string& owner) {
   return result.text(0, 0);
 }
 
+void apply_settings(Connection& connection, InitReport& report) {
+  constexpr const char* kAdvised = "SELECT s.name, s.statement, s.restart FROM dbos_sys.advised_settings() AS s";
+  Result advised = ask(connection, kAdvised, {}, "cannot read the server's settings");
+  for (int row = 0; row < advised.rows(); row++) {
+    AppliedSetting setting{advised.text(row, 0), advised.text(row, 1), advised.boolean(row, 2)};
+    Result result = run_alone(connection, setting.statement);
+    if (!result.ok())
+      fail_setup(result.error(), "cannot set " + setting.name, "a superuser has to run this; on a managed server see extension/dbos_sys.conf");
+    report.settings.push_back(std::move(setting));
+  }
+  if (!report.settings.empty()) ask(connection, "SELECT pg_catalog.pg_reload_conf()", {}, "cannot reload the configuration");
+  report.tuned_tables = ask(connection, "SELECT FROM dbos_sys.tune_tables()", {}, "cannot tune the tables").rows();
+}
+
 }  // namespace
 
 InitReport init_system_database(const InitOptions& options) {
@@ -149,6 +163,7 @@ InitReport init_system_database(const InitOptions& options) {
                      {}, "cannot read the database's facts");
   report.database = facts.text(0, 0);
   report.collation = facts.text(0, 1);
+  if (options.server_settings) apply_settings(connection, report);
   return report;
 }
 
