@@ -129,10 +129,6 @@ CALL dbos_sys.prune();
 ROLLBACK;
 \echo :LAST_ERROR_SQLSTATE
 BEGIN READ ONLY;
-SELECT dbos_sys.prune_step(NULL, '1 h', NULL);
-ROLLBACK;
-\echo :LAST_ERROR_SQLSTATE
-BEGIN READ ONLY;
 SELECT count(*) FROM dbos_sys.prune(dry_run => true);
 ROLLBACK;
 -- A database's defaults do not matter to the procedure: it commits, and begins its transactions as it needs them.

@@ -14,6 +14,8 @@ SELECT * FROM dbos_sys.schedule_maintenance(database => 'nowhere');
 \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM dbos_sys.schedule_maintenance('');
 SELECT * FROM dbos_sys.schedule_maintenance(NULL);
+SELECT * FROM dbos_sys.schedule_maintenance('* * * *');
+SELECT * FROM dbos_sys.schedule_maintenance('* * * * * *');
 SELECT * FROM dbos_sys.schedule_maintenance(budget => '0 s');
 SELECT * FROM dbos_sys.schedule_maintenance(budget => '-1 s');
 SELECT * FROM dbos_sys.schedule_maintenance(budget => '1 month');

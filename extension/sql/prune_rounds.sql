@@ -5,7 +5,8 @@
 -- Whoever prunes does batch after batch in a transaction of its own: the procedure prune() and the ticks. One runs at a time. The lock, held by
 -- a batch until it commits, is the one that upstream's own retention takes; between its batches a procedure is known by dbos_ops.pruner.runner.
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_prune(p_call text)
+-- Before prune() asks for a transaction that writes.
+CREATE OR REPLACE FUNCTION dbos_sys.check_prune()
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -13,11 +14,8 @@ AS $$
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
   IF pg_is_in_recovery() THEN
-    PERFORM dbos_sys.fail('WF050', format('%s cannot write: this server is a standby', p_call), NULL, 'Call it on the primary.');
-  ELSIF current_setting('transaction_read_only')::boolean THEN
-    PERFORM dbos_sys.fail('WF050', format('%s cannot write: this transaction is read-only', p_call), NULL, 'Begin it with BEGIN READ WRITE.');
+    PERFORM dbos_sys.fail('WF050', 'prune() cannot write: this server is a standby', NULL, 'Call it on the primary.');
   END IF;
-  PERFORM dbos_sys.check_isolation();
 END;
 $$;
 
@@ -199,7 +197,6 @@ BEGIN
     until := v_clock + dbos_sys.interval_ms('budget', p_budget);
     PERFORM dbos_sys.check_span('budget', until - v_clock);
     totals := '{0,0,0,0}';
-    PERFORM dbos_sys.check_prune('CALL dbos_sys.prune()');
   END IF;
   -- Under way it gives a tick, which looks whether somebody prunes, a moment.
   FOR v_try IN 0 .. CASE WHEN p_until IS NULL THEN 0 ELSE 50 END LOOP
@@ -235,6 +232,7 @@ DECLARE
   v_totals bigint[];
 BEGIN
   note := NULL;
+  PERFORM dbos_sys.check_prune();
   WHILE note IS NULL LOOP
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;

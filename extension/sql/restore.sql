@@ -41,6 +41,8 @@ SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
 AS $$
 DECLARE
+  v_letters text[];
+  v_all jsonb[];
   v_objects jsonb[];
   v_columns jsonb := (SELECT s.columns FROM dbos_ops.archive AS a JOIN dbos_ops.archive_shapes AS s ON s.shape = a.shape
     WHERE a.first_ended = p_first AND a.chunk = p_chunk AND a.part = 0);
@@ -49,10 +51,11 @@ DECLARE
   v_rows bigint;
   v_total bigint := 0;
 BEGIN
-  FOR v_table IN SELECT t.* FROM dbos_sys.archive_tables() AS t ORDER BY t.place LOOP
+  SELECT array_agg(r.letter), array_agg(r.o) INTO v_letters, v_all
+  FROM dbos_sys.archive_objects(p_first, p_chunk, ARRAY(SELECT t.letter FROM dbos_sys.archive_tables() AS t), p_id) AS r;
+  FOR v_table IN SELECT t.* FROM dbos_sys.archive_tables() AS t WHERE t.letter = ANY (v_letters) ORDER BY t.place LOOP
     v_objects := ARRAY(
-      SELECT jsonb_build_object(v_table.id_column, p_id) || r.o FROM dbos_sys.archive_objects(p_first, p_chunk, ARRAY[v_table.letter], p_id) AS r);
-    CONTINUE WHEN v_objects = '{}';
+      SELECT jsonb_build_object(v_table.id_column, p_id) || u.o FROM unnest(v_letters, v_all) AS u(letter, o) WHERE u.letter = v_table.letter);
     SELECT string_agg(format('%I', c.name), ', ') INTO v_names
     FROM (SELECT v_table.id_column AS name UNION ALL SELECT jsonb_array_elements_text(v_columns -> v_table.letter)) AS c;
     EXECUTE format('INSERT INTO dbos.%1$I (%2$s) SELECT %2$s FROM unnest($1) AS u(o), LATERAL jsonb_populate_record(NULL::dbos.%1$I, u.o) AS r',

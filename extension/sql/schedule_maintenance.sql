@@ -37,6 +37,10 @@ DECLARE
   v_job record;
 BEGIN
   PERFORM dbos_sys.check_text('schedule', schedule_maintenance.schedule);
+  -- pg_cron takes the first five of more fields, and says nothing.
+  IF btrim(schedule_maintenance.schedule) !~ '^(@[a-z]+|\S+\s+\S+\s+\S+\s+\S+\s+\S+|\d+\s+seconds?)$' THEN
+    PERFORM dbos_sys.fail('WF001', format('schedule is %s', dbos_sys.shown(schedule_maintenance.schedule)), NULL, 'Give five fields, as ''*/5 * * * *''.');
+  END IF;
   PERFORM dbos_sys.check_span('budget', v_budget);
   PERFORM dbos_sys.check_cron(schedule_maintenance.database);
   FOR v_job IN

@@ -1,0 +1,97 @@
+"""Debian's pg_cron runs prune(): in the database where it lives and in another, in background workers and over connections of its own."""
+import threading
+
+from harness import Cluster, SqlError, equal, until
+
+HOME, SYSTEM = "cron_home", "system"
+ENDED = """INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at)
+  SELECT 'w' || n, 'SUCCESS', 'w', 1790000000000 + n FROM generate_series(1, 2500) AS n;
+  INSERT INTO dbos.workflow_input (workflow_uuid, inputs) SELECT 'w' || n, '[]' FROM generate_series(1, 2500) AS n"""
+
+
+def start(name, workers):
+    # pg_cron connects to a socket's folder as libpq does; its own is known only once the cluster is there.
+    cluster = Cluster(name, "--no-preload", "--conf", "shared_preload_libraries=pg_cron", "--conf", f"cron.database_name={HOME}",
+                      "--conf", f"cron.use_background_workers={'on' if workers else 'off'}")
+    admin = cluster.session("postgres")
+    admin.query(f"ALTER SYSTEM SET cron.host = '{cluster.env['PGHOST']}'")
+    admin.query(f"CREATE DATABASE {HOME} TEMPLATE template0")
+    admin.query(f"CREATE DATABASE {SYSTEM} TEMPLATE template0")
+    cluster.close_sessions()
+    cluster._run("restart", name)
+    for database in (HOME, SYSTEM):
+        session = cluster.session(database)
+        session.query("CREATE EXTENSION dbos_sys")
+    session.query("SELECT dbos_sys.install()")
+    home = cluster.session(HOME)
+    home.query("CREATE EXTENSION pg_cron")
+    return cluster, home, session
+
+
+def runs(home, name):
+    return home.query(f"SELECT d.status, d.return_message FROM cron.job_run_details AS d JOIN cron.job AS j USING (jobid) WHERE j.jobname = '{name}' ORDER BY d.runid")
+
+
+def other_database(workers):
+    cluster, home, system = start(f"cron-{'on' if workers else 'off'}", workers)
+    try:
+        system.query(ENDED)
+        system.query("SELECT dbos_sys.retain('1 day', force => true)")
+        jobs = home.query(f"SELECT job, at, command, runs_in FROM dbos_sys.schedule_maintenance('* * * * *', database => '{SYSTEM}')")
+        equal(jobs, [[f"dbos_sys prune in {SYSTEM}", "* * * * *", "CALL dbos_sys.prune('240000 ms')", SYSTEM],
+                     [f"dbos_sys maintain in {SYSTEM}", "* * * * *", "SELECT dbos_sys.maintain()", SYSTEM],
+                     ["dbos_sys history", "17 3 * * *", jobs[2][2], HOME]], "jobs")
+        # Of what pg_cron noted, its own job forgets what is a week old, and nobody else's.
+        home.query("SELECT cron.schedule('other', '0 0 1 1 *', 'SELECT 1')")
+        home.query("""INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, end_time)
+          SELECT j.jobid, 1000 + j.jobid * 10 + d, 'x', 'postgres', 'x', 'succeeded', now() - d * interval '5 days' FROM cron.job AS j, (VALUES (1), (2)) AS v(d)""")
+        home.query(jobs[2][2])
+        equal(home.query("SELECT count(*) FILTER (WHERE j.jobname = 'other'), count(*) FILTER (WHERE j.jobname <> 'other') FROM cron.job_run_details AS d "
+                         "JOIN cron.job AS j USING (jobid) WHERE d.runid >= 1000"), [["2", "3"]], "notes left of another's job and of ours")
+        until("pg_cron has pruned", lambda: system.value("SELECT count(*) FROM dbos.workflow_status") == "0", 150)
+        equal(system.value("SELECT count(*) FROM dbos.workflow_input"), "0", "inputs left")
+        until("and noted it", lambda: any(status == "succeeded" for status, _ in runs(home, f"dbos_sys prune in {SYSTEM}") if status), 30)
+        equal([r for r in runs(home, f"dbos_sys prune in {SYSTEM}") + runs(home, f"dbos_sys maintain in {SYSTEM}") if r[0] == "failed"], [], "failed runs")
+        # Again with another schedule: the job is changed, not doubled.
+        home.query(f"SELECT FROM dbos_sys.schedule_maintenance('0 4 * * *', database => '{SYSTEM}', maintain => false)")
+        equal(home.query(f"SELECT schedule FROM cron.job WHERE jobname = 'dbos_sys prune in {SYSTEM}'"), [["0 4 * * *"]], "the job")
+        for text in ("every day", "61 * * * *", "* * * *", "* * * * * *"):
+            try:
+                home.query(f"SELECT * FROM dbos_sys.schedule_maintenance('{text}', database => '{SYSTEM}')")
+                raise AssertionError(f"schedule '{text}' was accepted")
+            except SqlError as error:
+                equal(error.state, "WF001", f"SQLSTATE of schedule '{text}' ({error.message})")
+        # Elsewhere it is told where to call it.
+        try:
+            system.query("SELECT * FROM dbos_sys.schedule_maintenance()")
+            raise AssertionError("schedule_maintenance() was accepted where pg_cron is not")
+        except SqlError as error:
+            equal((error.state, error.message), ("WF056", f"pg_cron is not in database {SYSTEM}"), "outside of pg_cron's database")
+        equal(home.value(f"SELECT dbos_sys.unschedule_maintenance('{SYSTEM}')"), "2", "jobs removed")
+        equal(home.query("SELECT jobname FROM cron.job"), [["other"]], "jobs left")
+    finally:
+        cluster.destroy()
+
+
+def run(tap):
+    # Each waits for a full minute of pg_cron's: together.
+    outcome = {}
+
+    def work(workers):
+        try:
+            other_database(workers)
+            outcome[workers] = None
+        except Exception as error:  # raised again below
+            outcome[workers] = error
+
+    threads = [threading.Thread(target=work, args=(workers,)) for workers in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for workers, name in ((True, "in background workers"), (False, "over its own connections")):
+        def test(workers=workers):
+            if outcome[workers]:
+                raise outcome[workers]
+        test.__doc__ = f"pg_cron prunes another database {name}, and forgets what it noted of that"
+        tap.run(test)
