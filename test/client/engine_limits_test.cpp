@@ -125,6 +125,35 @@ TEST_CASE("a step with a record asks for nothing when it is replayed") {
   CHECK(asks == 0);
 }
 
+TEST_CASE("a step that calls another service is declared once, with its limit; others are not") {
+  Process p;
+  p.database->limits["api"].interval_ms = 1;
+  p.workflow<void(int)>("call", [&](Context& ctx, int) {
+    ctx.step("charge", {.limit = "api"}, [] {});
+    ctx.step("mail", {.outbound = true}, [] {});
+    ctx.step("count", [] {});
+  });
+  p.launch();
+  std::vector<std::shared_ptr<Run>> runs;
+  for (int i = 0; i < 3; ++i) runs.push_back(p.start("call", "r" + std::to_string(i), i));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1ms);
+    return p.status("r0") == "SUCCESS" && p.status("r1") == "SUCCESS" && p.status("r2") == "SUCCESS";
+  }));
+  auto declared = [&] {
+    std::lock_guard lock(p.database->mutex);
+    return p.database->outbound;
+  };
+  // With the next heartbeat.
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(1000ms);
+    return declared().size() >= 2;
+  }));
+  auto steps = declared();
+  std::sort(steps.begin(), steps.end());
+  CHECK(steps == std::vector<std::pair<std::string, std::string>>{{"charge", "api"}, {"mail", ""}});
+}
+
 TEST_CASE("RetryAfter holds the limit for everyone and uses up no retry") {
   Process p;
   p.database->limits["api"].interval_ms = 1;

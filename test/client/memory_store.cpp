@@ -261,6 +261,7 @@ TripReply MemoryStore::commit(const Trip& trip, Fault fault) {
   }
   if (trip.claim) claim(*trip.claim, reply);
   if (trip.limits) serve_limits(*trip.limits, reply);
+  for (const auto& step : trip.outbound) database_->outbound.emplace_back(step.name, step.limit);
   if (fault == Fault::reply_lost) {
     reply = TripReply{};
     reply.error = TripError::in_doubt;

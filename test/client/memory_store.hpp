@@ -77,8 +77,9 @@ struct MemoryDatabase {
   std::set<std::string> keys;                        // of messages
   std::map<std::pair<std::string, std::string>, std::string> events;
   std::map<std::string, MemoryLimit> limits;
-  std::map<std::string, QueueReport> reports;  // by queue: what each claim of it finds out
-  std::map<std::string, int> rooms;            // by queue: how many of it may be PENDING
+  std::vector<std::pair<std::string, std::string>> outbound;  // steps that were declared, and their limits
+  std::map<std::string, QueueReport> reports;                 // by queue: what each claim of it finds out
+  std::map<std::string, int> rooms;                           // by queue: how many of it may be PENDING
 
   void report(QueueReport what) {
     std::lock_guard lock(mutex);

@@ -378,6 +378,19 @@ TEST_CASE("an incarnation that has ended learns it from its heartbeat and from a
   CHECK(reply.ended);
 }
 
+TEST_CASE("steps that call other services are noted, and what an operator said of them stays") {
+  auto uri = server().create_system_database("store_outbound");
+  Executor executor(uri);
+  executor.open();
+  query(uri, "SELECT dbos_sys.classify_step('own', outbound => false)");
+  Trip trip;
+  trip.heartbeat = true;
+  trip.outbound = {{"charge", "stripe"}, {"mail", ""}, {"own", ""}};
+  REQUIRE(executor.trip(trip).error == TripError::none);
+  CHECK(query(uri, "SELECT string_agg(concat_ws(' ', pattern, outbound, limit_name), ', ' ORDER BY pattern) FROM dbos_ops.step_classes") ==
+        "charge t stripe, mail t, own f");
+}
+
 TEST_CASE("runs are given back and handed over without a counted attempt") {
   auto uri = server().create_system_database("store_back");
   Executor executor(uri);

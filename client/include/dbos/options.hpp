@@ -119,6 +119,8 @@ struct StepOptions {
   std::string limit = {};
   // Tenant: those who wait for the limit are served in fair order of their keys.
   std::string limit_key = {};
+  // The body calls another service: dbos-sys doctor counts the step among those that need a limit. A step with a limit is one anyway.
+  bool outbound = false;
 };
 
 struct WorkflowOptions {

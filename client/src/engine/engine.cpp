@@ -14,6 +14,8 @@ constexpr std::chrono::seconds kHeldInterval{5};
 constexpr std::chrono::milliseconds kHeldPause{200};
 constexpr std::chrono::milliseconds kHeldPausePerRun{1};
 constexpr std::chrono::seconds kMaintainInterval{1};
+// Names that a program makes of its data are no declaration; they end here.
+constexpr std::size_t kOutboundSteps = 10000;
 // How long stopped code has to end, and then the sign-off.
 constexpr std::chrono::seconds kStopGrace{2};
 // From so many runs on a flush is worth a transaction of its own beside the claim.
@@ -189,6 +191,13 @@ void Engine::take_companions(Trip& trip) {
 // How long heartbeat and comparison wait for a look for work to ride with, so that an idle process sends one statement at a time.
 Milliseconds Engine::ride_window() const { return std::min(identity_.lease / 12, Milliseconds(kHeldInterval) / 4); }
 
+void Engine::declare_outbound(std::string_view step, const std::string& limit) {
+  std::lock_guard lock(mu_);
+  std::pair<std::string, std::string> key(step, limit);
+  if (outbound_.size() >= kOutboundSteps || !outbound_.insert(key).second) return;
+  undeclared_.push_back({std::move(key.first), std::move(key.second)});
+}
+
 void Engine::beat(Trip& trip) {
   auto time = now();
   auto due = trip.claim ? time : time - ride_window();
@@ -201,6 +210,7 @@ void Engine::beat(Trip& trip) {
     next_beat_ = time + identity_.lease / 3;
     beat_alone_ = false;
     trip.heartbeat = true;
+    trip.outbound = std::exchange(undeclared_, {});
   }
   if (held) {
     last_held_ = time;
@@ -315,6 +325,7 @@ void Engine::hand_back_and_leave() {
   auto shipment = std::make_shared<Shipment>();
   shipment->trip = std::make_shared<Trip>();
   shipment->trip->retire = true;
+  shipment->trip->outbound = std::exchange(undeclared_, {});
   bool sent = false;
   while (!done && now() < until) {
     if (!sent && store_->free_lanes() > 0) {

@@ -93,6 +93,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::int64_t server_now_ms() const noexcept;
   MonotonicTime from_server_ms(std::int64_t epoch_ms) const noexcept;
   MonotonicTime now() const { return store_->now(); }
+  // The step calls another service: told to the database with the next heartbeat, once in this process.
+  void declare_outbound(std::string_view step, const std::string& limit);
   std::shared_ptr<Run> make_child(Run& parent, int function_id, StartRequest request);
   void watch(Run& run, const std::string& key);
   void end_watch(Run& run);
@@ -224,6 +226,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
   std::condition_variable idle_;
   Limiter limiter_;
+  std::set<std::pair<std::string, std::string>> outbound_;  // steps that were declared, and their limits
+  std::vector<OutboundStep> undeclared_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
   std::size_t outcomes_due_ = 0;  // awaited workflows that are to be asked for; kAllOutcomes: each of them

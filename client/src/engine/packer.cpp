@@ -192,6 +192,7 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   for (const auto& key : shipment->trip->load) to_load_.push_back(key);
   for (const auto& key : shipment->trip->give_back) to_give_back_.push_back(key);
   if (!shipment->trip->outcomes.empty()) outcomes_due_ = kAllOutcomes;
+  for (const auto& step : shipment->trip->outbound) undeclared_.push_back(step);
   if (reply.error == TripError::permanent && (shipment->parcels.empty() || !flush_alone(*shipment->trip) || is_environment(reply.sqlstate)))
     log(LogLevel::error, "the database refused a request: " + reply.message + " (" + reply.sqlstate + ")");
   if (shipment->parcels.empty()) {

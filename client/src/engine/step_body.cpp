@@ -29,6 +29,7 @@ constexpr Milliseconds kUnloaded{std::chrono::hours(1)};
 }  // namespace
 
 std::string StepBody::execute() {
+  if (options_.outbound || !options_.limit.empty()) run_.engine.declare_outbound(name_, options_.limit);
   // `counted` leaves out the attempts that were told to come again later.
   for (int number = 1, counted = 1;; ++number, ++counted) {
     if (options_.limit.empty()) run_.settle_before_body();

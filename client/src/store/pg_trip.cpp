@@ -29,6 +29,7 @@ constexpr const char* kHeld = "SELECT h.id, h.token FROM dbos_sys.held($1, $2, $
 constexpr const char* kGiveBack = "SELECT dbos_sys.give_back($1, $2)";
 constexpr const char* kMaintain = "SELECT 1 FROM dbos_sys.maintain()";
 constexpr const char* kLimits = "SELECT l.kind, l.name, l.wait_ms FROM dbos_sys.limit_trip($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS l";
+constexpr const char* kOutbound = "SELECT dbos_sys.declare_steps($1, $2)";
 constexpr const char* kRetire = "SELECT dbos_sys.retire_executor($1, $2, $3)";
 // A run whose key another transaction holds waits so long for it at most; then the flush is sent again.
 constexpr const char* kLockTimeout = "SET LOCAL lock_timeout = '5s'";
@@ -51,7 +52,8 @@ void add(pg::ArrayBuffer& array, const std::optional<std::string>& text) {
 
 // What may be forgotten by a crash of the server without harm.
 bool forgettable(const Trip& trip) {
-  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && !trip.claim && !trip.limits && trip.heartbeat;
+  return !trip.flush && trip.give_back.empty() && !trip.maintain && !trip.retire && !trip.claim && !trip.limits && trip.outbound.empty() &&
+         trip.heartbeat;
 }
 
 // Whether keys of other transactions can be met. Steps and completions alone stand under the lock of their run's row.
@@ -74,6 +76,7 @@ std::vector<Part> parts_of(const Trip& trip) {
   if (trip.held && !beat) parts.push_back(Part::held);
   if (!trip.give_back.empty()) parts.push_back(Part::give_back);
   if (trip.maintain) parts.push_back(Part::maintain);
+  if (!trip.outbound.empty()) parts.push_back(Part::outbound);
   if (trip.retire) parts.push_back(Part::retire);
   if (trip.claim) parts.push_back(one ? Part::claim_and_beat : Part::claim);
   if (trip.limits) parts.push_back(Part::limits);
@@ -171,7 +174,7 @@ bool TripWriter::check_flush(const FlushRequest& flush) {
 
 bool TripWriter::check_rest() {
   for (const auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_, &queues_, &names_, &classes_, &tickets_,
-                            &ticket_limits_, &ticket_keys_, &waits_, &releases_}) {
+                            &ticket_limits_, &ticket_keys_, &waits_, &releases_, &outbound_, &outbound_limits_}) {
     if (array->fault()) {
       refusal_ = "a text " + pg::describe(array->fault().check);
       return false;
@@ -181,7 +184,12 @@ bool TripWriter::check_rest() {
 }
 
 bool TripWriter::encode(const Trip& trip) {
-  for (auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_}) array->clear();
+  for (auto* array : {&load_ids_, &load_tokens_, &outcome_ids_, &back_ids_, &back_tokens_, &outbound_, &outbound_limits_}) array->clear();
+  for (const auto& step : trip.outbound) {
+    outbound_.add_text(step.name);
+    if (step.limit.empty()) outbound_limits_.add_null();
+    else outbound_limits_.add_text(step.limit);
+  }
   if (trip.flush) encode_flush(*trip.flush);
   for (const auto& key : trip.load) load_ids_.add_text(key.id), load_tokens_.add_text(key.token);
   for (const auto& id : trip.outcomes) outcome_ids_.add_text(id);
@@ -240,6 +248,7 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
     case Part::beat: add_beat(params, identity); return connection.queue(kBeat.c_str(), params);
     case Part::give_back: return connection.queue(kGiveBack, params.array(back_ids_).array(back_tokens_));
     case Part::maintain: return connection.queue(kMaintain);
+    case Part::outbound: return connection.queue(kOutbound, params.array(outbound_).array(outbound_limits_));
     case Part::retire: return connection.queue(kRetire, params.text(identity.application).text(identity.executor).text(identity.incarnation));
     case Part::claim: return queue_claim(connection, false, trip.claim->token, identity);
     case Part::claim_and_beat: return queue_claim(connection, true, trip.claim->token, identity);

@@ -24,6 +24,7 @@ enum class Part : char {
   beat,
   give_back,
   maintain,
+  outbound,
   retire,
   claim,
   claim_and_beat,
@@ -72,6 +73,7 @@ class TripWriter {
   pg::ArrayBuffer load_ids_ = texts(), load_tokens_ = texts(), outcome_ids_ = texts(), back_ids_ = texts(), back_tokens_ = texts();
   pg::ArrayBuffer tickets_ = texts(), ticket_limits_ = texts(), ticket_keys_ = texts(), waits_ = texts(), releases_ = texts();
   std::string holds_;
+  pg::ArrayBuffer outbound_ = texts(), outbound_limits_ = texts();
   pg::ArrayBuffer queues_ = texts(), limits_ = ints(), priorities_ = ints(), times_ = longs();
   pg::ArrayBuffer names_ = texts(), classes_ = texts(), attempts_ = ints();
   std::shared_ptr<const ClaimFilter> filter_;  // what names_, classes_ and attempts_ hold

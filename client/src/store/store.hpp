@@ -140,6 +140,12 @@ struct Identity {
   std::chrono::milliseconds lease{15000};
 };
 
+// A step that calls another service, and the limit that it waits for; empty = none.
+struct OutboundStep {
+  std::string name;
+  std::string limit;
+};
+
 struct Trip {
   std::optional<FlushRequest> flush = {};
   std::vector<RunKey> load = {};           // held runs to be read again
@@ -147,8 +153,9 @@ struct Trip {
   bool heartbeat = false;                  // with held and a claim one statement
   bool held = false;                       // list PENDING rows under this executor
   std::vector<RunKey> give_back = {};
-  bool maintain = false;  // run every tick once: no background worker does it
-  bool retire = false;    // clean shutdown: hand everything back, end the incarnation
+  bool maintain = false;                    // run every tick once: no background worker does it
+  std::vector<OutboundStep> outbound = {};  // declared for the first time in this process
+  bool retire = false;                      // clean shutdown: hand everything back, end the incarnation
   std::optional<ClaimRequest> claim = {};
   std::optional<LimitRequest> limits = {};  // alone in its trip: it may wait for the lock of a limit
 };
