@@ -128,15 +128,18 @@ $$;
 COMMENT ON FUNCTION dbos_sys.doctor_pooler(jsonb) IS
 'ok: sessions stay and are under half of what the server takes, with a pooler or without. Found tells how a pooler shows itself.';
 
--- What of pg_cron is here: is it loaded, in which database do its jobs lie, and which of them prune.
+-- What of pg_cron is here: in which database do its jobs lie, which of them prune, and how did the last run of each end.
 CREATE OR REPLACE FUNCTION dbos_sys.cron_prune(OUT jobs bigint, OUT inactive bigint, OUT failed text, OUT ended timestamptz, OUT hidden text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF to_regclass('cron.job') IS NULL THEN
-    jobs := 0;
-    inactive := 0;
+  jobs := 0;
+  inactive := 0;
+  IF to_regnamespace('cron') IS NOT NULL AND NOT has_schema_privilege('cron', 'USAGE') THEN
+    hidden := 'jobs of pg_cron are hidden';
+    RETURN;
+  ELSIF to_regclass('cron.job') IS NULL THEN
     hidden := CASE WHEN current_setting('cron.database_name', true) <> current_database()
       THEN format('pg_cron keeps its jobs in database %s', current_setting('cron.database_name', true)) END;
     RETURN;
@@ -148,9 +151,11 @@ BEGIN
     WHERE j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO jobs, inactive;
   IF to_regclass('cron.job_run_details') IS NOT NULL THEN
     EXECUTE $q$
-      SELECT CASE WHEN d.status = 'failed' THEN d.return_message END, d.end_time FROM cron.job_run_details AS d
-      WHERE d.command ~* 'dbos_sys\.(prune|maintain)\y' AND d.database = current_database() AND d.end_time IS NOT NULL
-      ORDER BY d.end_time DESC LIMIT 1$q$ INTO failed, ended;
+      SELECT min(l.return_message) FILTER (WHERE l.status = 'failed'), max(l.end_time) FILTER (WHERE l.status = 'succeeded')
+      FROM cron.job AS j CROSS JOIN LATERAL (
+        SELECT d.status, d.return_message, d.end_time FROM cron.job_run_details AS d
+        WHERE d.jobid = j.jobid AND d.end_time IS NOT NULL ORDER BY d.runid DESC LIMIT 1) AS l
+      WHERE j.active AND j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO failed, ended;
   END IF;
 END;
 $$;
@@ -200,7 +205,7 @@ BEGIN
   SELECT f.rows, f.old, f.bytes INTO v_rows FROM dbos_sys.finished_rows() AS f;
   SELECT r.policies, r.ended_at, r.failure INTO v_kept FROM dbos_sys.retention_state() AS r;
   -- Whoever ran it: pg_cron, the worker, a client, a scheduled workflow.
-  v_ended := GREATEST(v_kept.ended_at, CASE WHEN v_cron.failed IS NULL THEN (EXTRACT(epoch FROM v_cron.ended) * 1000)::bigint END);
+  v_ended := COALESCE(v_kept.ended_at, CASE WHEN v_kept.policies IS NULL THEN (EXTRACT(epoch FROM v_cron.ended) * 1000)::bigint END);
   v_ago := (dbos_sys.now_ms() - v_ended) / 60000;
   state := CASE
     WHEN v_cron.failed IS NOT NULL OR v_kept.failure IS NOT NULL THEN 'bad'
