@@ -34,6 +34,8 @@ SELECT dbos_sys.drop_schedule('new');
 SELECT dbos_sys.pause_schedule('nightly');
 SELECT dbos_sys.trigger_schedule('nightly') FROM generate_series(1, 2);
 SELECT dbos_sys.trigger_schedule('typed');
+SELECT dbos_sys.alter_schedule('nightly', '{"server": false}');
+SELECT dbos_sys.trigger_schedule('nightly');
 SELECT w.workflow_uuid, w.status, w.name, w.class_name, w.queue_name, w.application_name, w.application_version, w.schedule_name, w.serialization, i.inputs
 FROM dbos.workflow_status AS w JOIN dbos.workflow_input AS i USING (workflow_uuid) ORDER BY 1;
 

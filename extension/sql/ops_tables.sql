@@ -143,6 +143,7 @@ AS $$
   ('schedules', '
     CREATE TABLE dbos_ops.schedules (
       schedule_name text PRIMARY KEY,
+      made_here boolean NOT NULL DEFAULT false,
       server boolean,
       definition text,
       next_at bigint,

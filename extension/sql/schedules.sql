@@ -161,8 +161,8 @@ BEGIN
       application_name = COALESCE(s.application_name, p_options ->> 'application_name')
     WHERE s.schedule_name = p_name;
   END IF;
-  INSERT INTO dbos_ops.schedules AS o (schedule_name, server) VALUES (p_name, COALESCE((p_options ->> 'server')::boolean, true))
-  ON CONFLICT (schedule_name) DO UPDATE SET server = EXCLUDED.server, definition = CASE WHEN o.server IS NOT DISTINCT FROM EXCLUDED.server THEN o.definition END;
+  INSERT INTO dbos_ops.schedules AS o (schedule_name, made_here, server) VALUES (p_name, true, COALESCE((p_options ->> 'server')::boolean, true))
+  ON CONFLICT (schedule_name) DO UPDATE SET made_here = true, server = EXCLUDED.server, definition = CASE WHEN o.server IS NOT DISTINCT FROM EXCLUDED.server THEN o.definition END;
 END;
 $$;
 
@@ -287,7 +287,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_schedule(text) IS 'Takes a schedule off the list; what it enqueued stays. Errors: WF001, WF060 (unknown schedule).';
 
--- A schedule whose runs the caller asks for: their ids must be those of its SDK.
+-- A schedule whose runs the caller asks for, fired from here or not: their ids must be those of its SDK.
 CREATE OR REPLACE FUNCTION dbos_sys.find_schedule(p_name text, OUT cron text, OUT zone text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -296,7 +296,8 @@ DECLARE
   v_obstacle text;
 BEGIN
   PERFORM dbos_sys.lock_schedule(p_name, NULL);
-  SELECT s.schedule, COALESCE(s.cron_timezone, 'UTC'), dbos_sys.schedule_obstacle(dbos_sys.schedule_format(s.context), NULLIF(o.server, false))
+  SELECT s.schedule, COALESCE(s.cron_timezone, 'UTC'), dbos_sys.schedule_obstacle(dbos_sys.schedule_format(s.context),
+    CASE WHEN o.made_here THEN true ELSE NULLIF(o.server, false) END)
   INTO cron, zone, v_obstacle
   FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name WHERE s.schedule_name = p_name;
   IF v_obstacle IS NOT NULL THEN
