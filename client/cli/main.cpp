@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "queues.hpp"
+#include "schedules.hpp"
 #include "secrets.hpp"
 #include "text.hpp"
 
@@ -187,6 +188,48 @@ void add_limits(CLI::App& app, Common& common, LimitArguments& arguments) {
   hold->callback([&] { run_limits_hold(common, arguments); });
 }
 
+void add_schedule_options(CLI::App* verb, ScheduleArguments& arguments) {
+  verb->add_option("--time-zone", arguments.time_zone, "name of the IANA database, as Europe/Paris (UTC)");
+  verb->add_option("--context", arguments.context, "JSON that each run gets as its second argument");
+  verb->add_option("--queue", arguments.queue, "queue of the runs, instead of the internal one");
+  verb->add_option("--backfill", arguments.backfill, "yes: what was missed is enqueued later");
+  verb->add_option("--server", arguments.server, "no: only processes of the application fire it");
+}
+
+void add_schedules(CLI::App& app, Common& common, ScheduleArguments& arguments) {
+  CLI::App* schedules = add_verb(app, common, "schedules", "List schedules, or apply, alter, pause, resume, trigger, fill in or drop one");
+  add_application(schedules, common, "only this application's and those of none");
+  schedules->require_subcommand(0, 1);
+  auto add = [&](const char* name, const char* description, void (*run)(const Common&, const ScheduleArguments&)) {
+    CLI::App* verb = add_verb(*schedules, common, name, description);
+    verb->add_option("NAME", arguments.name, "name of the schedule")->required();
+    verb->callback([&common, &arguments, run] { run(common, arguments); });
+    return verb;
+  };
+  add_verb(*schedules, common, "list", "List schedules, when they fire next, and why one does not")->callback([&] { run_schedules_list(common); });
+  CLI::App* apply = add("apply", "Make a schedule, or replace all but its pause", run_schedules_apply);
+  apply->add_option("WORKFLOW", arguments.workflow, "name of the workflow, which is called with (time, context)")->required();
+  apply->add_option("CRON", arguments.cron, "[second] minute hour day-of-month month day-of-week, as '30 2 * * MON-FRI'")->required();
+  add_schedule_options(apply, arguments);
+  add_application(apply, common, "application that owns it; without it, none does");
+  apply->add_option("--class", arguments.class_name, "class under which another SDK registered the workflow");
+  apply->add_flag("--typescript", arguments.typescript, "for a workflow on the official TypeScript SDK, which reads no other context");
+  CLI::App* alter = add("alter", "Change what is given; --queue none is the internal one", run_schedules_alter);
+  alter->add_option("--cron", arguments.cron, "another cron text");
+  add_schedule_options(alter, arguments);
+  add("pause", "Let it fire no more until it is resumed", run_schedules_pause);
+  add("resume", "End a pause", run_schedules_resume);
+  add("trigger", "Enqueue one run now and print its id", run_schedules_trigger);
+  CLI::App* backfill = add("backfill", "Enqueue the runs between two times; those that exist stay as they are", run_schedules_backfill);
+  backfill->add_option("--from", arguments.from, "a time, or how long ago (2d); outside")->required();
+  backfill->add_option("--to", arguments.to, "a time, or how long ago; outside")->required();
+  backfill->add_option("--limit", arguments.limit, "at most so many")->check(CLI::Range(1, 100000))->capture_default_str();
+  add("drop", "Take a schedule off the list; what it enqueued stays", run_schedules_drop);
+  schedules->callback([&common, schedules] {
+    if (schedules->get_subcommands().empty()) run_schedules_list(common);
+  });
+}
+
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
   if (!hint.empty()) message += " (hint: " + hint + ")";
   message = without_passwords(std::move(message), db);
@@ -221,6 +264,7 @@ int main(int argc, char** argv) {
   LimitArguments limit;
   DoctorArguments doctor;
   int exit_code = 0;
+  ScheduleArguments schedule;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
@@ -232,6 +276,7 @@ int main(int argc, char** argv) {
   add_resume(app, common, change);
   add_queues(app, common, queues);
   add_limits(app, common, limit);
+  add_schedules(app, common, schedule);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

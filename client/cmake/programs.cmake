@@ -50,6 +50,7 @@ dbos_programs(test PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/client/*_test.cpp 
 find_package(fmt REQUIRED)
 dbos_programs(limits PATTERNS ${DBOS_ROOT}/test/limits/*.cpp)
 dbos_programs(interop PATTERNS ${DBOS_ROOT}/test/interop/*.cpp)
+dbos_programs(schedules PATTERNS ${DBOS_ROOT}/test/schedules/*.cpp)
 dbos_programs(queues_sdk PATTERNS ${DBOS_ROOT}/test/queues_sdk/*.cpp)
 dbos_programs(crash PRIVATE_HEADERS PATTERNS ${DBOS_ROOT}/test/crash/*.cpp LIBRARIES fmt::fmt Libpq::Libpq Threads::Threads)
 dbos_programs(examples PATTERNS ${DBOS_ROOT}/examples/*/*.cpp EXCLUDE "/examples/ingest/")

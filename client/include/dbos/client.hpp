@@ -124,6 +124,20 @@ class Client {
   std::int64_t hold(const std::string& name, Milliseconds duration);
   std::vector<LimitInfo> limits();
 
+  // Schedules are rows in dbos.workflow_schedules that every SDK reads. Makes one, or replaces all but its pause and its last firing; throws
+  // UsageError for what is no cron text, an unknown time zone and another application's schedule. The others throw Error WF060 for an unknown one.
+  void apply_schedule(const std::string& name, const std::string& workflow, const ScheduleOptions& options);
+  void alter_schedule(const std::string& name, const ScheduleChange& change);
+  void pause_schedule(const std::string& name);
+  void resume_schedule(const std::string& name);
+  // What it enqueued stays.
+  void drop_schedule(const std::string& name);
+  // Enqueues one run now, paused or not; returns its id. Throws Error WF062, as backfill, for one whose runs only its SDK can make.
+  std::string trigger_schedule(const std::string& name);
+  // Enqueues the runs between two times (epoch ms, both outside), at most so many.
+  BackfillReport backfill_schedule(const std::string& name, std::int64_t from, std::int64_t to, int limit = 10000);
+  std::vector<ScheduleInfo> schedules();
+
   // Throws ConnectionError or Error (WF002, WF004) when the server, the extension or the tables do not fit this client.
   void check();
 

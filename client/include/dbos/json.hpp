@@ -3,6 +3,7 @@
 // too: "namedArgs"). Numbers that are not finite are refused: JSON has none. Thread safety: functions without state.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -64,6 +65,18 @@ template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
 }  // namespace detail
+
+// The time for which a run of a schedule is meant: the first argument of its workflow. As JSON the text that all SDKs read.
+struct ScheduledTime {
+  std::int64_t epoch_ms = 0;
+  std::chrono::sys_time<std::chrono::milliseconds> time_point() const {
+    return std::chrono::sys_time<std::chrono::milliseconds>{std::chrono::milliseconds{epoch_ms}};
+  }
+  friend bool operator==(const ScheduledTime&, const ScheduledTime&) = default;
+};
+void to_json(nlohmann::json& json, const ScheduledTime& value);
+// A text as 2026-01-31T12:00:00.000Z, with Z or an offset; nlohmann's type_error for others.
+void from_json(const nlohmann::json& json, ScheduledTime& value);
 
 template <class T>
 struct Codec {

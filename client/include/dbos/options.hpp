@@ -151,6 +151,37 @@ struct LimitChange {
   std::optional<std::map<std::string, double>> weights = {};
 };
 
+// When a workflow runs by the clock; it is called with (ScheduledTime, context).
+struct ScheduleOptions {
+  // [second] minute hour day-of-month month day-of-week, as `30 2 * * MON-FRI`; docs/schedules.md has the grammar. Required.
+  std::string cron = {};
+  // A name of the IANA database. A local time that is skipped there does not fire, one that comes twice fires twice.
+  std::string time_zone = "UTC";
+  // Empty = the internal one, which every executor of the application serves.
+  std::string queue = {};
+  // JSON text.
+  std::string context_json = "null";
+  // What was missed for more than a minute is enqueued later.
+  bool automatic_backfill = false;
+  // Fired from the database, also while no process of the application runs.
+  bool server = true;
+  // The context as the official TypeScript SDK writes it, for a workflow of that SDK, which reads no other.
+  bool typescript = false;
+  // Class under which another SDK registered the workflow.
+  std::string class_name = {};
+};
+
+// What is empty stays as it is.
+struct ScheduleChange {
+  std::optional<std::string> cron = {};
+  std::optional<std::string> time_zone = {};
+  // "" = the internal one.
+  std::optional<std::string> queue = {};
+  std::optional<std::string> context_json = {};
+  std::optional<bool> automatic_backfill = {};
+  std::optional<bool> server = {};
+};
+
 // A run that waits until calls with its key have paused; a later call replaces the arguments of those before.
 struct DebounceOptions {
   // How long calls have to pause before the run starts. Required.

@@ -73,6 +73,35 @@ struct StepInfo {
   std::optional<std::string> error = {};
 };
 
+struct ScheduleInfo {
+  std::string name;
+  std::string workflow;
+  std::string class_name;
+  std::string cron;
+  // Empty: that of the application's process, which only its SDK knows.
+  std::string time_zone;
+  bool paused = false;
+  std::string queue;
+  // Owner; empty = any application's.
+  std::string application;
+  bool automatic_backfill = false;
+  // As who fired wrote it; empty = never.
+  std::string last_fired_at;
+  // When the database fires it next; 0 = it does not.
+  std::int64_t next_at = 0;
+  // Why the database leaves it to its application; empty = it fires it.
+  std::string obstacle;
+  // Where an automatic backfill stopped because there was too much; 0 = none did.
+  std::int64_t backfill_from = 0;
+};
+
+struct BackfillReport {
+  int runs = 0;      // times of the range
+  int enqueued = 0;  // those of them that had no run yet
+  // The same call from here goes on; 0 = that was all.
+  std::int64_t rest_from = 0;
+};
+
 struct QueueInfo {
   std::string name;
   // Owner; empty = any application's.

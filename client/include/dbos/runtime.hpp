@@ -71,7 +71,7 @@ struct BodyMaker<R(A...)> {
 
 }  // namespace detail
 
-// Thread safety: workflow(), queue() and limit() before launch(), from one thread; everything else from any thread.
+// Thread safety: workflow(), queue(), limit() and schedule() before launch(), from one thread; everything else from any thread.
 class Runtime : public Client {
  public:
   explicit Runtime(RuntimeOptions options);
@@ -105,6 +105,20 @@ class Runtime : public Client {
   // another program or an operator registers it.
   void limit(const std::string& name, LimitOptions options);
 
+  // Runs a workflow by the clock: applied at launch(), as Client::apply_schedule(); a pause that is in the database stays. One that is no
+  // longer named here goes on until it is dropped. The context is the workflow's second argument; without one, options.context_json is.
+  template <class R, class C>
+  void schedule(const std::string& name, ScheduleOptions options, const Workflow<R(ScheduledTime, C)>& workflow) {
+    options.class_name = workflow.class_name();
+    add_schedule(name, workflow.name(), std::move(options));
+  }
+  template <class R, class C>
+  void schedule(const std::string& name, ScheduleOptions options, const Workflow<R(ScheduledTime, C)>& workflow,
+                const std::type_identity_t<C>& context) {
+    options.context_json = Codec<C>::encode(context, "context of schedule " + name);
+    schedule(name, std::move(options), workflow);
+  }
+
   // Connects, creates or checks the tables, registers the executor, begins to claim. Throws ConnectionError and Error (WF…).
   void launch();
 
@@ -116,6 +130,7 @@ class Runtime : public Client {
   const std::string& version() const noexcept;
 
  private:
+  void add_schedule(const std::string& name, const std::string& workflow, ScheduleOptions options);
   void add_workflow(const std::string& name, const WorkflowOptions& options, detail::WorkflowBody body);
 
   std::shared_ptr<detail::RuntimeImpl> runtime_;

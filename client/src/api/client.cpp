@@ -206,6 +206,19 @@ std::int64_t Client::drop_limit(const std::string& name, bool force) { return im
 std::int64_t Client::hold(const std::string& name, Milliseconds duration) { return impl_->store.hold(name, duration); }
 std::vector<LimitInfo> Client::limits() { return impl_->store.limits(); }
 
+void Client::apply_schedule(const std::string& name, const std::string& workflow, const ScheduleOptions& options) {
+  impl_->store.apply_schedule(name, workflow, options);
+}
+void Client::alter_schedule(const std::string& name, const ScheduleChange& change) { impl_->store.alter_schedule(name, change); }
+void Client::pause_schedule(const std::string& name) { impl_->store.pause_schedule(name); }
+void Client::resume_schedule(const std::string& name) { impl_->store.resume_schedule(name); }
+void Client::drop_schedule(const std::string& name) { impl_->store.drop_schedule(name); }
+std::string Client::trigger_schedule(const std::string& name) { return impl_->store.trigger_schedule(name); }
+BackfillReport Client::backfill_schedule(const std::string& name, std::int64_t from, std::int64_t to, int limit) {
+  return impl_->store.backfill_schedule(name, from, to, limit);
+}
+std::vector<ScheduleInfo> Client::schedules() { return impl_->store.schedules(); }
+
 void Client::check() { impl_->store.check_version(); }
 
 }  // namespace dbos

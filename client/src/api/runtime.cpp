@@ -24,6 +24,11 @@ class RuntimeImpl {
   Registry registry;
   std::vector<std::pair<std::string, QueueOptions>> queues;
   std::vector<std::pair<std::string, LimitOptions>> limits;
+  struct Scheduled {
+    std::string name, workflow;
+    ScheduleOptions options;
+  };
+  std::vector<Scheduled> schedules;
   Identity identity;
   std::shared_ptr<Engine> engine;
   std::shared_ptr<Client::Impl> client;
@@ -123,6 +128,13 @@ void Runtime::limit(const std::string& name, LimitOptions options) {
   runtime_->limits.emplace_back(name, std::move(options));
 }
 
+void Runtime::add_schedule(const std::string& name, const std::string& workflow, ScheduleOptions options) {
+  if (runtime_->engine) throw UsageError("schedule " + name + " registered after launch()");
+  check_label("schedule name", name, kNameBytes);
+  if (options.cron.empty()) throw UsageError("schedule " + name + " has no cron text", {}, {}, "give .cron, as \"30 2 * * MON-FRI\"");
+  runtime_->schedules.push_back({name, workflow, std::move(options)});
+}
+
 void Runtime::launch() {
   auto& runtime = *runtime_;
   if (runtime.engine) throw UsageError("launch() called twice");
@@ -150,6 +162,7 @@ void Runtime::launch() {
                                          " exceeds max_blocking_steps: bodies that block will wait for each other");
   }
   for (const auto& [name, options] : runtime.limits) impl_->store.register_limit(name, options);
+  for (const auto& [name, workflow, options] : runtime.schedules) impl_->store.apply_schedule(name, workflow, options);
   auto identity = runtime.identity;
   identity.incarnation = uuid_v4();
   engine->open(identity, false);

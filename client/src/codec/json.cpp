@@ -4,7 +4,9 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -162,3 +164,44 @@ std::string dump_arguments(nlohmann::json::array_t arguments) {
 }
 
 }  // namespace dbos::detail
+
+namespace dbos {
+
+void to_json(nlohmann::json& json, const ScheduledTime& value) {
+  using namespace std::chrono;
+  auto time = value.time_point();
+  auto day = floor<days>(time);
+  year_month_day date{day};
+  hh_mm_ss clock{time - day};
+  char text[40];
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
+  json = text;
+}
+
+void from_json(const nlohmann::json& json, ScheduledTime& value) {
+  using namespace std::chrono;
+  auto text = json.get<std::string>();
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, length = 0, offset_hours = 0, offset_minutes = 0, all = 0;
+  auto fail = [&] { detail::throw_codec("read", "scheduled time", "\"" + text + "\" is no time as 2026-01-31T12:00:00.000Z"); };
+  if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &length) != 6) fail();
+  int ms = 0;
+  std::size_t at = static_cast<std::size_t>(length);
+  if (at < text.size() && text[at] == '.') {
+    int scale = 100;
+    for (++at; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, scale /= 10) ms += (text[at] - '0') * scale;
+  }
+  std::string zone = text.substr(at);
+  char sign = '+';
+  if (zone != "Z" && (std::sscanf(zone.c_str(), "%c%2d:%2d%n", &sign, &offset_hours, &offset_minutes, &all) != 3 ||
+                      static_cast<std::size_t>(all) != zone.size() || (sign != '+' && sign != '-')))
+    fail();
+  year_month_day date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(month)}, std::chrono::day{static_cast<unsigned>(day)}};
+  if (!date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) fail();
+  auto offset = hours{offset_hours} + minutes{offset_minutes};
+  auto time = sys_days{date} + hours{hour} + minutes{minute} + seconds{second} + milliseconds{ms} - (sign == '-' ? -offset : offset);
+  value.epoch_ms = duration_cast<milliseconds>(time.time_since_epoch()).count();
+}
+
+}  // namespace dbos

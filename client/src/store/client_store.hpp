@@ -58,6 +58,14 @@ class ClientStore {
   std::int64_t drop_limit(const std::string& name, bool force);
   std::int64_t hold(const std::string& name, Milliseconds duration);
   std::vector<LimitInfo> limits();
+  void apply_schedule(const std::string& name, const std::string& workflow, const ScheduleOptions& options);
+  void alter_schedule(const std::string& name, const ScheduleChange& change);
+  void pause_schedule(const std::string& name);
+  void resume_schedule(const std::string& name);
+  void drop_schedule(const std::string& name);
+  std::string trigger_schedule(const std::string& name);
+  BackfillReport backfill_schedule(const std::string& name, std::int64_t from, std::int64_t to, int limit);
+  std::vector<ScheduleInfo> schedules();
   // Extension and schema versions: throws when missing, older or newer than this client can use.
   void check_version();
   std::string install();

@@ -14,6 +14,7 @@
 #include "store/pg_pool.hpp"
 #include "store/pg_queues.hpp"
 #include "store/pg_rows.hpp"
+#include "store/pg_schedules.hpp"
 #include "store/pg_session.hpp"
 #include "store/pg_trip.hpp"
 
@@ -289,6 +290,21 @@ void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(imp
 void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name, impl_->options.application); }
 void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force, impl_->options.application); }
 std::vector<QueueInfo> ClientStore::queues() { return list_queues(impl_->pool); }
+
+void ClientStore::apply_schedule(const std::string& name, const std::string& workflow, const ScheduleOptions& options) {
+  detail::apply_schedule(impl_->pool, name, workflow, options, impl_->options.application);
+}
+void ClientStore::alter_schedule(const std::string& name, const ScheduleChange& change) {
+  detail::alter_schedule(impl_->pool, name, change, impl_->options.application);
+}
+void ClientStore::pause_schedule(const std::string& name) { detail::pause_schedule(impl_->pool, name); }
+void ClientStore::resume_schedule(const std::string& name) { detail::resume_schedule(impl_->pool, name); }
+void ClientStore::drop_schedule(const std::string& name) { detail::drop_schedule(impl_->pool, name); }
+std::string ClientStore::trigger_schedule(const std::string& name) { return detail::trigger_schedule(impl_->pool, name); }
+BackfillReport ClientStore::backfill_schedule(const std::string& name, std::int64_t from, std::int64_t to, int limit) {
+  return detail::backfill_schedule(impl_->pool, name, from, to, limit);
+}
+std::vector<ScheduleInfo> ClientStore::schedules() { return list_schedules(impl_->pool, impl_->options.application); }
 
 void ClientStore::alter_limit(const std::string& name, const LimitChange& change) {
   auto rate = change.rate ? Codec<double>::encode(*change.rate) : "";
