@@ -112,3 +112,16 @@ SELECT pg_temp.at(306), dbos_sys.rest_tick();
 SELECT pg_temp.at(307);
 SELECT count(*) FROM dbos_sys.maintain();
 SELECT * FROM pg_temp.ticker();
+
+-- Who ticks because nobody else does is not told that somebody does: it would stop, and leave a gap. Others are told, and so is it once
+-- another ticks too, or the worker rests.
+UPDATE dbos_ops.ticker SET hold_from = 0, hold_until = 0;
+SELECT maintained FROM dbos_sys.register_executor('shop', 'e4', 'i4', 'v1');
+SET application_name = 'dbos_sys/i4';
+SELECT count(*) FROM dbos_sys.maintain();
+SELECT pg_temp.at(309), state, maintained FROM dbos_sys.beat('shop', 'e4', 'i4', 'v1', 15000);
+SET application_name = 'dbos_sys/i5';
+SELECT state, maintained FROM dbos_sys.beat('shop', 'e4', 'i4', 'v1', 15000);
+SELECT count(*) FROM dbos_sys.maintain();
+SET application_name = 'dbos_sys/i4';
+SELECT state, maintained FROM dbos_sys.beat('shop', 'e4', 'i4', 'v1', 15000);

@@ -60,9 +60,10 @@ DECLARE
   v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
   v_gone boolean := COALESCE(v_pause > GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'), 2 * dbos_sys.tick_pause()), false);
 BEGIN
-  INSERT INTO dbos_ops.ticker AS t (one, last_tick, hold_from, hold_until, server_start) VALUES (true, p_now, 0, 0, v_start)
+  INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
+  VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE
-  SET last_tick = p_now, next_tick = NULL, pause_ms = v_pause, pause_before_ms = t.pause_ms, server_start = v_start,
+  SET last_tick = p_now, next_tick = NULL, ticked_by = EXCLUDED.ticked_by, pause_ms = v_pause, pause_before_ms = t.pause_ms, server_start = v_start,
     hold_from = CASE WHEN t.server_start <> v_start OR v_gone THEN p_now ELSE t.hold_from END,
     hold_until = CASE WHEN t.server_start <> v_start OR v_gone
       THEN p_now + dbos_sys.setting_ms('reconnect_backoff', '90s')

@@ -24,12 +24,13 @@ AS $$
       accept_unfenced boolean NOT NULL DEFAULT false,
       PRIMARY KEY (application_name, executor_id)
     )'),
-  -- next_tick: the background worker rests until then; NULL: it does not.
+  -- next_tick: the background worker rests until then; NULL: it does not. ticked_by: the name of the session that ticked last.
   ('ticker', '
     CREATE TABLE dbos_ops.ticker (
       one boolean PRIMARY KEY DEFAULT true CHECK (one),
       last_tick bigint,
       next_tick bigint,
+      ticked_by text,
       hold_from bigint,
       hold_until bigint,
       server_start timestamptz,

@@ -195,7 +195,8 @@ BEGIN
     WHERE e.application_name = p_application AND e.executor_id = p_executor AND e.incarnation = p_incarnation AND e.ended_at IS NULL;
   END IF;
   GET DIAGNOSTICS v_rows = ROW_COUNT;
-  RETURN QUERY SELECT CASE WHEN v_rows = 1 THEN 'ok' ELSE 'ended' END, v_now, dbos_sys.is_maintained(v_now);
+  RETURN QUERY SELECT CASE WHEN v_rows = 1 THEN 'ok' ELSE 'ended' END, v_now,
+    dbos_sys.is_maintained(v_now, CASE WHEN p_incarnation IS NOT NULL THEN current_setting('application_name') END);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.heartbeat(text, interval, text, text, text, boolean) IS
@@ -203,8 +204,8 @@ COMMENT ON FUNCTION dbos_sys.heartbeat(text, interval, text, text, text, boolean
 ended means that the incarnation was recovered or replaced. Without one it serves executors of any language: the lease alone counts, the first
 call begins it, and workflows of the executor id and application are enqueued again when it is over; those that an SDK without owner fencing runs
 (before schema 123, Java) only with p_accept_unfenced, for an executor that lives after all would overwrite the other''s result. p_application NULL: workflows that have no
-application, as SDKs before shared schema 100 write them; refused when the id runs workflows of a named one. maintained: a worker has ticked
-within 5 s. Errors: WF001.';
+application, as SDKs before shared schema 100 write them; refused when the id runs workflows of a named one. maintained: somebody has ticked
+within 5 s, with p_incarnation somebody else than sessions of the caller''s application_name. Errors: WF001.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.held(p_application text, p_executor text, p_incarnation text)
 RETURNS TABLE (id text, token text)

@@ -33,14 +33,16 @@ BEGIN
 END;
 $$;
 
--- Whether somebody else keeps the ticks going, as often as an executor would.
-CREATE OR REPLACE FUNCTION dbos_sys.is_maintained(p_now bigint)
+-- Whether somebody keeps the ticks going: somebody else than sessions named `p_besides`, for who ticks because nobody else does must not take
+-- its own ticks for another's, and stop.
+CREATE OR REPLACE FUNCTION dbos_sys.is_maintained(p_now bigint, p_besides text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN COALESCE(dbos_sys.ticked_until(p_now) > p_now - 5000, false);
+  RETURN COALESCE(dbos_sys.ticked_until(p_now) > p_now - 5000, false)
+    AND NOT EXISTS (SELECT FROM dbos_ops.ticker AS t WHERE t.ticked_by = p_besides AND t.next_tick IS NULL);
 END;
 $$;
 
