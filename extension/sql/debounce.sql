@@ -76,7 +76,8 @@ DECLARE
 BEGIN
   v_id := (SELECT e.id FROM dbos_sys.enqueue_checked(ARRAY[p_id], ARRAY[gen_random_uuid()::text], ARRAY[p_name], ARRAY[p_inputs], ARRAY[p_options]) AS e(id));
   -- The id may have been given, and be that of a run which exists.
-  UPDATE dbos.workflow_status AS w SET is_debounced = true, debounce_deadline_epoch_ms = p_deadline
+  UPDATE dbos.workflow_status AS w
+  SET is_debounced = true, debounce_deadline_epoch_ms = p_deadline, delay_until_epoch_ms = LEAST(w.delay_until_epoch_ms, p_deadline)
   WHERE w.workflow_uuid = v_id AND w.status = 'DELAYED' AND w.queue_name = p_options ->> 'queue' AND w.deduplication_id = p_options ->> 'deduplication_id';
   RETURN v_id;
 EXCEPTION WHEN SQLSTATE 'WF012' THEN
