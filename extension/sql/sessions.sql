@@ -91,11 +91,12 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  UPDATE dbos_ops.watches AS w SET lent_at = p_now
-  WHERE w.application_name = p_application AND w.lent_at IS NULL AND EXISTS (
+  IF EXISTS (
     SELECT FROM dbos_ops.watched_sessions AS s CROSS JOIN unnest(s.pids) AS p(pid) JOIN pg_stat_activity AS a ON a.pid = p.pid
     WHERE s.application_name = p_application AND a.application_name <> s.session_name
       AND s.seen_at > (SELECT t.hold_from FROM dbos_ops.ticker AS t WHERE t.server_start = dbos_sys.server_start())
-      AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()));
+      AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())) THEN
+    UPDATE dbos_ops.watches AS w SET lent_at = p_now WHERE w.application_name = p_application AND w.lent_at IS NULL;
+  END IF;
 END;
 $$;

@@ -267,9 +267,9 @@ def pooled(server, folder):
         pooler = Pooler(server, 2)
         try:
             for name in ("one", "two", "three", "four"):
-                scene.start(name, port=pooler.port, orders=4, step_ms=4000)
+                scene.start(name, port=pooler.port, orders=8, step_ms=4000, ready=False)
             for one in scene.processes:
-                scene.busy(one)
+                one.ready()
             scene.watch(", force => true, version_gone => 'upgrade', version_grace => '1 s'")
             said = []
 
@@ -278,7 +278,7 @@ def pooled(server, folder):
                 return unfinished(scene.admin) == 0
             until("all workflows are finished", over, 120)
             equal(scene.admin.query("SELECT DISTINCT recovery_attempts FROM dbos.workflow_status"), [["1"]], "attempts")
-            equal(judged(scene.admin, scene.folder, orders=16).repeated(), 0, "bodies that ran again")
+            equal(judged(scene.admin, scene.folder, orders=32).repeated(), 0, "bodies that ran again")
             assert said, "nobody was called pooled"
         finally:
             for one in scene.processes:
