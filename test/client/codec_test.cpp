@@ -241,3 +241,16 @@ TEST_CASE("statuses have upstream's names") {
   CHECK(to_string(dbos::Status::max_recovery_attempts_exceeded) == "MAX_RECOVERY_ATTEMPTS_EXCEEDED");
   CHECK(dbos::status_from_string("success") == dbos::Status::unknown);
 }
+
+TEST_CASE("the time of a schedule is read from the text of every SDK and written as JavaScript writes it") {
+  using dbos::Codec, dbos::ScheduledTime;
+  for (const char* text :
+       {"\"2026-10-25T01:30:00.000Z\"", "\"2026-10-25T01:30:00Z\"", "\"2026-10-25T02:30:00+01:00\"", "\"2026-10-24T20:00:00.000-05:30\""})
+    CHECK(Codec<ScheduledTime>::decode(text).epoch_ms == 1792891800000);
+  CHECK(Codec<ScheduledTime>::encode({1792891800007}) == "\"2026-10-25T01:30:00.007Z\"");
+  CHECK(Codec<ScheduledTime>::encode({-1}) == "\"1969-12-31T23:59:59.999Z\"");
+  CHECK(Codec<ScheduledTime>::decode("\"2024-02-29T23:59:59.5Z\"").epoch_ms == 1709251199500);
+  for (const char* text : {"\"\"", "\"soon\"", "\"2026-10-25\"", "\"2026-10-25T01:30:00\"", "\"2026-02-30T01:30:00Z\"", "\"2026-10-25T25:30:00Z\"",
+                           "\"2026-10-25T01:30:00Zulu\"", "\"2026-10-25T01:30:00+1\"", "1792891800000", "null", "{}"})
+    CHECK_THROWS_AS(Codec<ScheduledTime>::decode(text), dbos::CodecError);
+}
