@@ -148,6 +148,7 @@ AS $$
       server boolean,
       definition text,
       next_at bigint,
+      retry_at bigint,
       backfilled bigint NOT NULL DEFAULT 0,
       backfill_from bigint
     ) WITH (fillfactor = 50)'),

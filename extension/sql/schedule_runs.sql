@@ -200,7 +200,7 @@ BEGIN
   SET next_at = (SELECT c.at FROM dbos_sys.cron_instants(v_row.cron, v_row.zone,
       CASE WHEN cardinality(v_instants) = p_limit AND NOT v_stopped THEN v_last ELSE p_now END, 7289654400000, 1) AS c(at)),
     backfilled = CASE WHEN cardinality(v_instants) = p_limit AND NOT v_stopped THEN o.backfilled + p_limit ELSE 0 END,
-    backfill_from = CASE WHEN v_stopped THEN v_last ELSE o.backfill_from END
+    backfill_from = CASE WHEN v_stopped THEN v_last ELSE o.backfill_from END, retry_at = NULL
   WHERE o.schedule_name = p_name;
   UPDATE dbos.workflow_schedules AS s SET last_fired_at = dbos_sys.iso_time(v_last)
   WHERE s.schedule_name = p_name AND COALESCE(dbos_sys.fired_ms(s.last_fired_at), 0) < v_last;
@@ -225,7 +225,7 @@ BEGIN
   LATERAL dbos_sys.plan_schedule(r.schedule, r.cron_timezone, r.context, r.last_fired_at, r.server,
     CASE WHEN r.automatic_backfill THEN LEAST(p_now, dbos_sys.fired_ms(r.last_fired_at)) ELSE p_now END) AS p
   WHERE r.known IS DISTINCT FROM r.definition
-  ON CONFLICT (schedule_name) DO UPDATE SET definition = EXCLUDED.definition, next_at = EXCLUDED.next_at, backfilled = 0;
+  ON CONFLICT (schedule_name) DO UPDATE SET definition = EXCLUDED.definition, next_at = EXCLUDED.next_at, retry_at = NULL, backfilled = 0;
 END;
 $$;
 
@@ -234,6 +234,7 @@ RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
+SET lock_timeout = '1s'
 AS $$
 DECLARE
   v_now bigint := dbos_sys.now_ms();
@@ -246,10 +247,11 @@ BEGIN
   END IF;
   PERFORM dbos_sys.plan_schedules(v_now);
   FOR v_name IN
-    SELECT o.schedule_name FROM dbos_ops.schedules AS o WHERE o.next_at <= v_now ORDER BY o.next_at, o.schedule_name
+    SELECT o.schedule_name FROM dbos_ops.schedules AS o WHERE o.next_at <= v_now AND COALESCE(o.retry_at, 0) <= v_now ORDER BY o.next_at, o.schedule_name
   LOOP
     EXIT WHEN v_rows >= 1000;
-    -- Paused, altered or dropped since: a later tick plans it anew. One schedule's trouble is not the others'.
+    -- Paused, altered or dropped since: a later tick plans it anew. One schedule's trouble, as an SDK whose transaction that makes the run
+    -- does not end, is not the others'; it comes again before its time is over.
     BEGIN
       PERFORM FROM dbos.workflow_schedules AS s JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name
       WHERE s.schedule_name = v_name AND s.status = 'ACTIVE'
@@ -260,7 +262,7 @@ BEGIN
       END IF;
     EXCEPTION WHEN OTHERS THEN
       RAISE WARNING 'schedule % is not fired: %', dbos_sys.shown(v_name), SQLERRM USING ERRCODE = SQLSTATE;
-      UPDATE dbos_ops.schedules AS o SET next_at = v_now + 60000 WHERE o.schedule_name = v_name;
+      UPDATE dbos_ops.schedules AS o SET retry_at = v_now + 5000 WHERE o.schedule_name = v_name;
     END;
   END LOOP;
   RETURN v_rows;
@@ -278,7 +280,7 @@ AS $$
 BEGIN
   RETURN (
     SELECT min(CASE WHEN o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context, s.last_fired_at)
-      THEN o.next_at ELSE 0 END)
+      THEN GREATEST(o.next_at, o.retry_at) ELSE 0 END)
     FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name);
 END;
 $$;
