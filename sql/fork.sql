@@ -62,7 +62,7 @@ SELECT FROM pg_temp.plain('d1', 'w', 1800000000000) AS r1, pg_temp.plain('d2', '
   pg_temp.plain('d4', 'w', 1800000000000) AS r4;
 SELECT dbos_sys.archive_batch('{d1,d2,d3}', 1800000000000);
 SELECT dbos_sys.prune_rows('{d1,d2,d3}');
-SELECT dbos_sys.note_export('archive_2027_01', '/backup/a', 15, 'sha256:0'), dbos_sys.note_export('archive_2027_01', '/backup/b', 15, 'sha256:0');
+SELECT dbos_sys.note_export('archive_2027_01', u.place, 15, dbos_sys.archive_sum('archive_2027_01')) FROM unnest('{/backup/a,/backup/b}'::text[]) AS u(place);
 SELECT * FROM dbos_sys.delete('{d4,d2}');
 SELECT ids, row_count FROM dbos_ops.archive;
 SELECT name, value FROM dbos_sys.history('d3') WHERE what = 'step';

@@ -108,6 +108,19 @@ COMMENT ON FUNCTION dbos_sys.restore(text, interval) IS
 Of an id that was archived more than once, the last. Errors: WF001, WF010 (not in the archive), WF011 (the id exists in the tables), WF053 (the archive
 has been altered), WF054 (the tables have changed).';
 
+CREATE OR REPLACE FUNCTION dbos_sys.check_partition(p_partition text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass('dbos_ops.archive') AND c.relname = p_partition) THEN
+    PERFORM dbos_sys.fail('WF055', format('the archive has no partition %s', dbos_sys.shown(p_partition)), NULL, 'SELECT * FROM dbos_sys.archives(); lists them.');
+  END IF;
+END;
+$$;
+
 -- What is in the archive, month by month.
 CREATE OR REPLACE FUNCTION dbos_sys.archives()
 RETURNS TABLE (partition text, workflows bigint, row_count bigint, bytes bigint, first_ended timestamptz, last_ended timestamptz, exports text[])
@@ -128,6 +141,27 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.archives() IS 'The monthly partitions of the archive, what is in them, and where exports of them are.';
 
+CREATE OR REPLACE FUNCTION dbos_sys.archive_sum(partition text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_sum text;
+BEGIN
+  PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_partition(archive_sum.partition);
+  EXECUTE format($query$
+    SELECT encode(sha256(convert_to(COALESCE(string_agg(concat_ws(' ', a.first_ended, a.chunk, a.part, a.digest), E'\n'
+      ORDER BY a.first_ended, a.chunk, a.part), ''), 'UTF8')), 'hex')
+    FROM dbos_ops.%I AS a $query$, archive_sum.partition) INTO v_sum;
+  RETURN v_sum;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.archive_sum(text) IS
+'SHA-256 over the digests of all chunks of a partition of the archive: another one as soon as anything came in or went. Errors: WF002, WF055 (no such
+partition).';
+
 CREATE OR REPLACE FUNCTION dbos_sys.note_export(partition text, place text, row_count bigint, digest text)
 RETURNS void
 LANGUAGE plpgsql
@@ -140,12 +174,14 @@ BEGIN
   PERFORM dbos_sys.check_archive_tables();
   PERFORM dbos_sys.check_text('place', note_export.place);
   PERFORM dbos_sys.check_text('digest', note_export.digest);
-  SELECT a.row_count INTO v_rows FROM dbos_sys.archives() AS a WHERE a.partition = note_export.partition;
-  IF v_rows IS NULL THEN
-    PERFORM dbos_sys.fail('WF055', format('the archive has no partition %s', dbos_sys.shown(note_export.partition)), NULL, 'SELECT * FROM dbos_sys.archives(); lists them.');
-  ELSIF v_rows IS DISTINCT FROM note_export.row_count THEN
+  PERFORM dbos_sys.check_partition(note_export.partition);
+  EXECUTE format('SELECT COALESCE(sum(a.row_count), 0) FROM dbos_ops.%I AS a', note_export.partition) INTO v_rows;
+  IF v_rows IS DISTINCT FROM note_export.row_count THEN
     PERFORM dbos_sys.fail('WF055', format('the export of %s has %s rows, the partition %s', note_export.partition, COALESCE(note_export.row_count::text, 'NULL'), v_rows), NULL,
       'Export it again.');
+  ELSIF dbos_sys.archive_sum(note_export.partition) <> note_export.digest THEN
+    PERFORM dbos_sys.fail('WF055', format('the export of %s is not what the partition has now', note_export.partition),
+      'Its digest is another than archive_sum() gives.', 'Export it again.');
   END IF;
   INSERT INTO dbos_ops.archive_exports AS e (partition, place, exported_at, row_count, digest)
   VALUES (note_export.partition, note_export.place, dbos_sys.now_ms(), v_rows, note_export.digest)
@@ -153,8 +189,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.note_export(text, text, bigint, text) IS
-'Notes that a partition of the archive has been written to a place and read back. delete() names the exports that still hold a workflow, drop_archive()
-wants one. Errors: WF001, WF055 (no such partition, or another number of rows).';
+'Notes that a partition of the archive has been written to a place and read back; digest is what archive_sum() gave for what was written. delete() names
+the exports that still hold a workflow, drop_archive() wants one. Errors: WF001, WF055 (no such partition, or it has changed since).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_archive(partition text, force boolean DEFAULT false)
 RETURNS bigint
@@ -164,26 +200,23 @@ SET lock_timeout = '5s'
 AS $$
 #variable_conflict use_column
 DECLARE
-  v_found record;
-  v_last bigint;
+  v_workflows bigint;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
-  SELECT a.workflows, a.row_count INTO v_found FROM dbos_sys.archives() AS a WHERE a.partition = drop_archive.partition;
-  IF NOT FOUND THEN
-    PERFORM dbos_sys.fail('WF055', format('the archive has no partition %s', dbos_sys.shown(drop_archive.partition)), NULL, 'SELECT * FROM dbos_sys.archives(); lists them.');
-  END IF;
+  PERFORM dbos_sys.check_partition(drop_archive.partition);
+  PERFORM dbos_sys.check_isolation();
   EXECUTE format('LOCK TABLE dbos_ops.archive, dbos_ops.%I IN ACCESS EXCLUSIVE MODE', drop_archive.partition);
-  SELECT a.workflows, a.row_count INTO v_found FROM dbos_sys.archives() AS a WHERE a.partition = drop_archive.partition;
-  EXECUTE format('SELECT max(a.archived_at) FROM dbos_ops.%I AS a', drop_archive.partition) INTO v_last;
-  IF v_found.workflows > 0 AND force IS NOT TRUE AND NOT EXISTS (
-    SELECT FROM dbos_ops.archive_exports AS e WHERE e.partition = drop_archive.partition AND e.exported_at > v_last) THEN
-    PERFORM dbos_sys.fail('WF055', format('%s workflows of %s are nowhere else', v_found.workflows, drop_archive.partition), 'No export has been noted since the last of them was archived.',
-      'Export it first; or mean it: drop_archive(…, force => true).');
+  EXECUTE format('SELECT COALESCE(sum(cardinality(a.ids)) FILTER (WHERE a.part = 0), 0) FROM dbos_ops.%I AS a', drop_archive.partition) INTO v_workflows;
+  -- By its contents, and not by the time of the export: what came in while it was written may have an earlier one.
+  IF v_workflows > 0 AND force IS NOT TRUE AND NOT EXISTS (
+    SELECT FROM dbos_ops.archive_exports AS e WHERE e.partition = drop_archive.partition AND e.digest = dbos_sys.archive_sum(drop_archive.partition)) THEN
+    PERFORM dbos_sys.fail('WF055', format('%s workflows of %s are nowhere else', v_workflows, drop_archive.partition),
+      'No export has been noted since a workflow last came in or went.', 'Export it first: dbos-sys archive export; or mean it: drop_archive(…, force => true).');
   END IF;
   EXECUTE format('DROP TABLE dbos_ops.%I', drop_archive.partition);
-  RETURN v_found.workflows;
+  RETURN v_workflows;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_archive(text, boolean) IS
-'Drops a monthly partition of the archive and returns how many workflows were in it. Refused while no export holds all of them, unless force. Called by the
-owner of the tables. Errors: WF055.';
+'Drops a monthly partition of the archive and returns how many workflows were in it. Refused unless a noted export holds exactly what is in it, or force.
+Called by the owner of the tables. Errors: WF001 (not READ COMMITTED), WF055 (no such partition, or not exported).';
