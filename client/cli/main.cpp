@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "archive.hpp"
 #include "commands.hpp"
 #include "queues.hpp"
 #include "schedules.hpp"
@@ -230,6 +231,28 @@ void add_schedules(CLI::App& app, Common& common, ScheduleArguments& arguments) 
   });
 }
 
+void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
+  CLI::App* archive = add_verb(app, common, "archive", "List the archive's partitions, or export, import or drop them");
+  archive->require_subcommand(0, 1);
+  add_verb(*archive, common, "list", "List partitions: a month of ended workflows each")->callback([&] { run_archive_list(common); });
+  CLI::App* out =
+      add_verb(*archive, common, "export", "Write partitions to files, read them back and note where they are; safe to interrupt and repeat");
+  out->add_option("--to", arguments.to, "folder; it is made where it is missing")->required();
+  out->add_option("PARTITION", arguments.partitions, "only these");
+  out->callback([&] { run_archive_export(common, arguments); });
+  CLI::App* in = add_verb(*archive, common, "import", "Put exported workflows back into the archive; what is there stays as it is");
+  in->add_option("--from", arguments.from, "folder that export wrote to")->required();
+  in->add_option("PARTITION", arguments.partitions, "only these");
+  in->callback([&] { run_archive_import(common, arguments); });
+  CLI::App* drop = add_verb(*archive, common, "drop", "Drop a partition; refused unless an export holds all that is in it");
+  drop->add_option("PARTITION", arguments.partition, "its name, as archive_2027_01")->required();
+  drop->add_flag("--force", arguments.force, "although its workflows are nowhere else");
+  drop->callback([&] { run_archive_drop(common, arguments); });
+  archive->callback([&common, archive] {
+    if (archive->get_subcommands().empty()) run_archive_list(common);
+  });
+}
+
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
   if (!hint.empty()) message += " (hint: " + hint + ")";
   message = without_passwords(std::move(message), db);
@@ -265,6 +288,7 @@ int main(int argc, char** argv) {
   DoctorArguments doctor;
   int exit_code = 0;
   ScheduleArguments schedule;
+  ArchiveArguments archive;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
@@ -277,6 +301,7 @@ int main(int argc, char** argv) {
   add_queues(app, common, queues);
   add_limits(app, common, limit);
   add_schedules(app, common, schedule);
+  add_archive(app, common, archive);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

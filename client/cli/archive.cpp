@@ -1,0 +1,251 @@
+#include "archive.hpp"
+
+#include <algorithm>
+#include <dbos/archive.hpp>
+#include <dbos/error.hpp>
+#include <dbos/json.hpp>
+#include <iostream>
+#include <optional>
+
+#include "archive_file.hpp"
+#include "text.hpp"
+
+namespace dbos::cli {
+
+namespace {
+
+// A partition into which workflows come while it is written is written again; after that it is left for a quieter time.
+constexpr int kTries = 3;
+// Lines of one import; the parts of a chunk are never divided.
+constexpr std::size_t kImportBytes = 4'194'304;
+
+Archive connect(const Common& common) { return Archive({.database = common.db}); }
+
+void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
+
+std::string size_text(std::int64_t bytes) {
+  constexpr std::int64_t kKilo = 1024;
+  if (bytes < 10 * kKilo) return std::to_string(bytes) + " B";
+  if (bytes < 10 * kKilo * kKilo) return std::to_string(bytes / kKilo) + " kB";
+  return std::to_string(bytes / kKilo / kKilo) + " MB";
+}
+
+[[noreturn]] void fail_absent(const std::string& where, const std::string& name) {
+  throw Error(where + " has no partition '" + name + "'", "WF055", {}, "dbos-sys archive list shows them");
+}
+
+// Those that are named, or all; what is named has to be there.
+template <class Row, class Name>
+std::vector<Row> chosen(std::vector<Row> rows, const std::vector<std::string>& names, Name name_of, const std::string& where) {
+  for (const std::string& name : names)
+    if (std::none_of(rows.begin(), rows.end(), [&](const Row& row) { return name_of(row) == name; })) fail_absent(where, name);
+  if (!names.empty()) std::erase_if(rows, [&](const Row& row) { return std::find(names.begin(), names.end(), name_of(row)) == names.end(); });
+  return rows;
+}
+
+class Exporter {
+ public:
+  Exporter(Archive& archive, ArchiveTarget& target) : archive_(archive), target_(target) {}
+
+  struct Done {
+    ArchiveManifest manifest;
+    bool written = false;  // false: it was there
+  };
+
+  Done run(const std::string& partition) {
+    auto kept = present(partition);
+    if (kept) {
+      archive_.note_export(partition, target_.place(), kept->rows, kept->sum);
+      return {*kept, false};
+    }
+    for (int tries = 1; tries <= kTries; tries++) {
+      ArchiveManifest manifest = write(partition);
+      if (manifest.sum != archive_.sum(partition)) {
+        discard(manifest);
+        continue;
+      }
+      auto chunks = verify_archive_file(target_, manifest);
+      publish_manifest(target_, manifest);
+      archive_.note_export(partition, target_.place(), manifest.rows, manifest.sum);
+      tidy(manifest, chunks);
+      return {manifest, true};
+    }
+    throw Error(partition + " has changed each time while it was exported; it was not noted", "WF055", {},
+                "export it when nothing that ended in that month is archived or restored");
+  }
+
+ private:
+  // An export of what the partition has now that reads back well.
+  std::optional<ArchiveManifest> present(const std::string& partition) {
+    std::string sum = archive_.sum(partition);
+    for (const ArchiveManifest& manifest : read_manifests(target_)) {
+      if (manifest.partition != partition || manifest.sum != sum) continue;
+      try {
+        tidy(manifest, verify_archive_file(target_, manifest));
+        return manifest;
+      } catch (const Error& damaged) {
+        std::cerr << "exported again: " << printable(damaged.what()) << "\n";
+      }
+    }
+    return std::nullopt;
+  }
+
+  ArchiveManifest write(const std::string& partition) {
+    ArchiveWriter writer(target_, partition);
+    std::set<std::string> shapes;
+    std::string after;
+    for (;;) {
+      auto page = archive_.page(partition, after);
+      if (page.empty()) return writer.finish();
+      for (const ArchiveLine& line : page)
+        if (!line.stamp.empty() || shapes.insert(line.text).second) writer.add(line.stamp, line.text, line.workflows, line.rows);
+      after = page.back().stamp;
+    }
+  }
+
+  // A file that no manifest names; one of an earlier run may be the same.
+  void discard(const ArchiveManifest& manifest) {
+    auto manifests = read_manifests(target_);
+    if (std::none_of(manifests.begin(), manifests.end(), [&](const ArchiveManifest& m) { return m.file == manifest.file; }))
+      target_.remove(manifest.file);
+  }
+
+  // Removes earlier exports of the partition all of whose chunks are in this one, as what was deleted meanwhile is still in them; and files of
+  // exports that broke off. An export from before the partition was dropped has other chunks: it is the only copy.
+  void tidy(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
+    std::set<std::string> named;
+    for (const ArchiveManifest& other : read_manifests(target_)) {
+      bool superseded = false;
+      if (other.partition == manifest.partition && other.sum != manifest.sum) {
+        try {
+          auto others = verify_archive_file(target_, other);
+          superseded = std::includes(chunks.begin(), chunks.end(), others.begin(), others.end());
+          if (!superseded) std::cerr << "kept, for it has workflows that the archive has not: " << other.file << "\n";
+        } catch (const Error& damaged) {
+          std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
+        }
+      }
+      if (superseded) target_.remove(other.name());
+      else named.insert(other.file);
+    }
+    for (const std::string& name : target_.names())
+      if (partition_of_file(name) == manifest.partition && !named.contains(name)) target_.remove(name);
+  }
+
+  Archive& archive_;
+  ArchiveTarget& target_;
+};
+
+ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const ArchiveManifest& manifest) {
+  ArchiveImport total;
+  std::vector<std::string> shapes;
+  std::vector<std::string> batch;
+  std::size_t bytes = 0;
+  std::string last;
+  auto send = [&] {
+    std::vector<std::string> lines = shapes;
+    lines.insert(lines.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    auto done = archive.import(lines);
+    total.workflows += done.workflows;
+    total.present += done.present;
+    batch.clear();
+    bytes = 0;
+  };
+  read_archive_file(target, manifest, [&](std::string line, const std::string& chunk) {
+    if (chunk.empty()) {
+      shapes.push_back(std::move(line));
+      return;
+    }
+    if (bytes >= kImportBytes && chunk != last) send();
+    last = chunk;
+    bytes += line.size();
+    batch.push_back(std::move(line));
+  });
+  if (!batch.empty()) send();
+  return total;
+}
+
+}  // namespace
+
+void run_archive_list(const Common& common) {
+  auto partitions = connect(common).partitions();
+  if (common.json) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& p : partitions)
+      rows.push_back({{"partition", p.name},
+                      {"workflows", p.workflows},
+                      {"rows", p.rows},
+                      {"bytes", p.bytes},
+                      {"first_ended", p.first_ended},
+                      {"last_ended", p.last_ended},
+                      {"exports", p.exports}});
+    print(rows);
+    return;
+  }
+  // Partitions are made ahead, years of them: those without workflows say nothing.
+  std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
+  if (partitions.empty()) {
+    std::cerr << "the archive is empty\n";
+    return;
+  }
+  Table table({"PARTITION", ">WORKFLOWS", ">ROWS", ">SIZE", "FIRST ENDED", "LAST ENDED", "EXPORTS"});
+  for (const auto& p : partitions) {
+    std::string places;
+    for (const auto& place : p.exports) places += (places.empty() ? "" : ", ") + printable(place);
+    table.add({printable(p.name), std::to_string(p.workflows), std::to_string(p.rows), size_text(p.bytes), local_time(p.first_ended),
+               local_time(p.last_ended), places.empty() ? "-" : places});
+  }
+  std::cout << table.text();
+}
+
+void run_archive_export(const Common& common, const ArchiveArguments& arguments) {
+  Archive archive = connect(common);
+  auto partitions = chosen(
+      archive.partitions(), arguments.partitions, [](const ArchivePartition& p) { return p.name; }, "the archive");
+  std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
+  auto target = folder_to_write(arguments.to);
+  Exporter exporter(archive, *target);
+  nlohmann::json rows = nlohmann::json::array();
+  for (const auto& partition : partitions) {
+    auto [manifest, written] = exporter.run(partition.name);
+    if (common.json)
+      rows.push_back({{"partition", manifest.partition},
+                      {"file", manifest.file},
+                      {"workflows", manifest.workflows},
+                      {"rows", manifest.rows},
+                      {"bytes", manifest.bytes},
+                      {"written", written}});
+    else
+      std::cout << printable(partition.name) << "  " << manifest.workflows << " workflows, " << size_text(manifest.bytes)
+                << (written ? "" : ", was there") << std::endl;
+  }
+  if (common.json) print({{"place", target->place()}, {"partitions", rows}});
+  else if (partitions.empty()) std::cerr << "there is nothing to export\n";
+}
+
+void run_archive_import(const Common& common, const ArchiveArguments& arguments) {
+  auto target = folder_to_read(arguments.from);
+  auto manifests = chosen(
+      read_manifests(*target), arguments.partitions, [](const ArchiveManifest& m) { return m.partition; }, "the folder");
+  if (manifests.empty())
+    throw Error("there is no export in '" + arguments.from + "'", {}, {}, "name the folder that dbos-sys archive export wrote to");
+  // Nothing is put in before all is known to be good.
+  for (const auto& manifest : manifests) verify_archive_file(*target, manifest);
+  Archive archive = connect(common);
+  nlohmann::json rows = nlohmann::json::array();
+  for (const auto& manifest : manifests) {
+    auto done = import_file(archive, *target, manifest);
+    if (common.json)
+      rows.push_back({{"partition", manifest.partition}, {"file", manifest.file}, {"workflows", done.workflows}, {"present", done.present}});
+    else std::cout << printable(manifest.partition) << "  " << done.workflows << " workflows, " << done.present << " were there" << std::endl;
+  }
+  if (common.json) print({{"partitions", rows}});
+}
+
+void run_archive_drop(const Common& common, const ArchiveArguments& arguments) {
+  auto workflows = connect(common).drop(arguments.partition, arguments.force);
+  if (common.json) print({{"dropped", arguments.partition}, {"workflows", workflows}});
+  else std::cout << "dropped " << printable(arguments.partition) << ", " << workflows << " workflows\n";
+}
+
+}  // namespace dbos::cli

@@ -1,0 +1,166 @@
+// A folder that keeps exports of the archive: a file is written under a name that is none yet, synchronised, and renamed.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <dbos/error.hpp>
+#include <filesystem>
+#include <utility>
+
+#include "archive_target.hpp"
+
+namespace dbos::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Hidden, so that no pattern for exports takes it for one.
+constexpr std::string_view kUnderWay = ".dbos-sys-export-";
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, const std::string& hint = {}) {
+  throw Error("cannot " + what + " '" + path.string() + "': " + std::strerror(errno), {}, {}, hint);
+}
+
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, const char* what) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) fail(what, path);
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+ private:
+  int fd_;
+};
+
+class FileUpload : public ArchiveUpload {
+ public:
+  FileUpload(fs::path folder, int number)
+      : folder_(std::move(folder)),
+        path_(folder_ / (std::string(kUnderWay) + std::to_string(::getpid()) + "-" + std::to_string(number))),
+        file_(path_, O_WRONLY | O_CREAT | O_EXCL, "write") {}
+  ~FileUpload() override {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+
+  void write(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      ssize_t done = ::write(file_.get(), bytes.data(), bytes.size());
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) fail("write", path_, "nothing was lost: make room, or name another folder, and run it again");
+      bytes.remove_prefix(static_cast<std::size_t>(done));
+    }
+  }
+
+  void publish(const std::string& name) override {
+    fs::path to = folder_ / name;
+    if (::fsync(file_.get()) != 0 || !file_.close()) fail("write", path_);
+    if (::rename(path_.c_str(), to.c_str()) != 0) fail("rename to", to);
+    path_.clear();
+    Descriptor folder(folder_, O_RDONLY | O_DIRECTORY, "open");
+    if (::fsync(folder.get()) != 0) fail("synchronise", folder_);
+  }
+
+ private:
+  fs::path folder_;
+  fs::path path_;
+  Descriptor file_;
+};
+
+class FileSource : public ArchiveSource {
+ public:
+  explicit FileSource(fs::path path) : path_(std::move(path)), file_(path_, O_RDONLY, "read") {
+    // From the disk rather than from memory: what is read back should be what is kept.
+    ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+
+  std::size_t read(char* to, std::size_t size) override {
+    for (;;) {
+      ssize_t got = ::read(file_.get(), to, size);
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno != EINTR) fail("read", path_);
+    }
+  }
+
+ private:
+  fs::path path_;
+  Descriptor file_;
+};
+
+std::string host_name() {
+  char name[256] = "localhost";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+class Folder : public ArchiveTarget {
+ public:
+  Folder(const fs::path& path, bool write) : path_(fs::absolute(path).lexically_normal()), self_(path_, O_RDONLY | O_DIRECTORY, "open the folder") {
+    if (!write) return;
+    if (::flock(self_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) throw Error("another export is writing to '" + path_.string() + "'", {}, {}, "wait until it has ended");
+      fail("lock", path_);
+    }
+    for (const std::string& name : all_names())
+      if (name.starts_with(kUnderWay)) remove(name);
+  }
+
+  std::string place() const override { return "file://" + host_name() + path_.string(); }
+
+  std::vector<std::string> names() const override {
+    auto names = all_names();
+    std::erase_if(names, [](const std::string& name) { return name.starts_with('.'); });
+    return names;
+  }
+
+  std::unique_ptr<ArchiveUpload> create() override { return std::make_unique<FileUpload>(path_, number_++); }
+  std::unique_ptr<ArchiveSource> open(const std::string& name) const override { return std::make_unique<FileSource>(path_ / name); }
+  void remove(const std::string& name) override {
+    if (::unlink((path_ / name).c_str()) != 0 && errno != ENOENT) fail("remove", path_ / name);
+  }
+
+ private:
+  std::vector<std::string> all_names() const {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename().string());
+    if (error) throw Error("cannot read the folder '" + path_.string() + "': " + error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  fs::path path_;
+  Descriptor self_;
+  int number_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path) {
+  fs::path wanted = fs::absolute(path).lexically_normal();
+  std::vector<fs::path> made;
+  for (fs::path p = wanted; !fs::exists(p); p = p.parent_path()) made.push_back(p);
+  std::error_code error;
+  fs::create_directories(wanted, error);
+  if (error) throw Error("cannot make the folder '" + wanted.string() + "': " + error.message());
+  // A new folder is as durable as its entry in the one above.
+  for (const fs::path& folder : made) {
+    Descriptor above(folder.parent_path(), O_RDONLY | O_DIRECTORY, "open");
+    if (::fsync(above.get()) != 0) fail("synchronise", folder.parent_path());
+  }
+  return std::make_unique<Folder>(wanted, true);
+}
+
+std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path) { return std::make_unique<Folder>(path, false); }
+
+}  // namespace dbos::cli

@@ -1,0 +1,75 @@
+// The archive of ended workflows, month by month: out into lines of JSON, and back. For tools that keep it elsewhere; dbos-sys writes files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dbos/options.hpp"
+
+namespace dbos {
+
+struct ArchiveOptions {
+  // Where: anything libpq takes, as ClientOptions::database.
+  std::string database = {};
+  Milliseconds connect_timeout{5000};
+};
+
+// A month of ended workflows.
+struct ArchivePartition {
+  std::string name;
+  std::int64_t workflows = 0;
+  std::int64_t rows = 0;
+  // What it takes in the database.
+  std::int64_t bytes = 0;
+  // When its first and last workflow ended; epoch ms, 0 when it is empty.
+  std::int64_t first_ended = 0;
+  std::int64_t last_ended = 0;
+  // Places that hold an export of it.
+  std::vector<std::string> exports = {};
+};
+
+// A chunk of workflows, or the names of the columns that chunks behind it have.
+struct ArchiveLine {
+  // Which chunk, and its digest; empty for columns.
+  std::string stamp;
+  // JSON without a line feed.
+  std::string text;
+  std::int64_t workflows = 0;
+  std::int64_t rows = 0;
+};
+
+struct ArchiveImport {
+  // Workflows that were put into the archive, and those that were left as they are: in the tables or in the archive.
+  std::int64_t workflows = 0;
+  std::int64_t present = 0;
+};
+
+// One connection, made by the constructor. Throws ConnectionError, InDoubt (repeat the call), Error (WF053: what was archived or exported has been
+// altered; WF055: no such partition, or it changed). Thread safety: one thread at a time.
+class Archive {
+ public:
+  explicit Archive(const ArchiveOptions& options);
+  ~Archive();
+  Archive(Archive&&) noexcept;
+  Archive& operator=(Archive&&) noexcept;
+
+  std::vector<ArchivePartition> partitions();
+  // SHA-256 over the stamps of all its chunks, with line feeds between them: another one as soon as anything comes in or goes.
+  std::string sum(const std::string& partition);
+  // The chunks behind the one with this stamp, about 4 MB of them; none: it is over.
+  std::vector<ArchiveLine> page(const std::string& partition, const std::string& after);
+  // Notes that a place holds what sum() stands for, has been written there to stay and was read back.
+  void note_export(const std::string& partition, const std::string& place, std::int64_t rows, const std::string& sum);
+  // Lines as page() gave them: with those that name the columns, and with all of a chunk's parts. Repeating it changes nothing.
+  ArchiveImport import(const std::vector<std::string>& lines);
+  // How many workflows were in it. Refused (WF055) unless an export holds exactly what is in it, or force.
+  std::int64_t drop(const std::string& partition, bool force = false);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbos

@@ -1,0 +1,108 @@
+// The archive over a connection of its own: see dbos/archive.hpp.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dbos/archive.hpp"
+#include "dbos/error.hpp"
+#include "store/pg_session.hpp"
+
+namespace dbos {
+
+using detail::check_params;
+using detail::transact;
+using detail::pg::ArrayBuffer;
+using detail::pg::Connection;
+using detail::pg::Params;
+using detail::pg::Result;
+
+namespace {
+
+// A page is read from disk and unpacked, a month is counted: not within the minute that a reply has elsewhere.
+constexpr std::chrono::minutes kReplyTimeout{30};
+
+constexpr const char* kPartitions =
+    "SELECT a.partition, a.workflows, a.row_count, a.bytes, (extract(epoch FROM a.first_ended) * 1000)::pg_catalog.int8, "
+    "(extract(epoch FROM a.last_ended) * 1000)::pg_catalog.int8, a.exports FROM dbos_sys.archives() AS a ORDER BY a.partition";
+constexpr const char* kPage = "SELECT e.stamp, e.line, e.workflows, e.row_count FROM dbos_sys.export_archive($1, $2) AS e";
+
+}  // namespace
+
+struct Archive::Impl {
+  Connection connection;
+
+  Result call(const char* sql, const Params& params, const char* what) {
+    check_params(params, what);
+    return transact(connection, sql, params, what);
+  }
+};
+
+Archive::Archive(const ArchiveOptions& options) {
+  detail::pg::Target target{options.database, "dbos-sys archive", options.connect_timeout};
+  target.reply_timeout = kReplyTimeout;
+  detail::pg::check_target(target);
+  impl_ = std::make_unique<Impl>(Impl{Connection::connect(target)});
+  detail::check_extension(impl_->connection, true);
+}
+
+Archive::~Archive() = default;
+Archive::Archive(Archive&&) noexcept = default;
+Archive& Archive::operator=(Archive&&) noexcept = default;
+
+std::vector<ArchivePartition> Archive::partitions() {
+  Result rows = impl_->call(kPartitions, {}, "archive list");
+  std::vector<ArchivePartition> partitions;
+  for (int row = 0; row < rows.rows(); row++) {
+    ArchivePartition partition{.name = rows.text(row, 0),
+                               .workflows = rows.int8(row, 1),
+                               .rows = rows.int8(row, 2),
+                               .bytes = rows.int8(row, 3),
+                               .first_ended = rows.int8(row, 4),
+                               .last_ended = rows.int8(row, 5)};
+    auto places = rows.array(row, 6);
+    for (int i = 0; i < places.count(); i++) partition.exports.emplace_back(places.next().value_or(""));
+    partitions.push_back(std::move(partition));
+  }
+  return partitions;
+}
+
+std::string Archive::sum(const std::string& partition) {
+  Params params;
+  params.text(partition);
+  return impl_->call("SELECT dbos_sys.archive_sum($1)", params, "archive export").text(0, 0);
+}
+
+std::vector<ArchiveLine> Archive::page(const std::string& partition, const std::string& after) {
+  Params params;
+  params.text(partition).text_or_null(after);
+  Result rows = impl_->call(kPage, params, "archive export");
+  std::vector<ArchiveLine> lines;
+  for (int row = 0; row < rows.rows(); row++)
+    lines.push_back({.stamp = rows.text(row, 0), .text = rows.text(row, 1), .workflows = rows.int4(row, 2), .rows = rows.int4(row, 3)});
+  return lines;
+}
+
+void Archive::note_export(const std::string& partition, const std::string& place, std::int64_t rows, const std::string& sum) {
+  Params params;
+  params.text(partition).text(place).int8(rows).text(sum);
+  impl_->call("SELECT dbos_sys.note_export($1, $2, $3, $4)", params, "archive export");
+}
+
+ArchiveImport Archive::import(const std::vector<std::string>& lines) {
+  ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
+  for (const std::string& line : lines) texts.add_text(line);
+  Params params;
+  params.array(texts);
+  if (texts.fault())
+    throw Error("the export is not as it was written: a line is no UTF-8, or holds NUL", "WF053", {}, "use another copy of the export");
+  Result rows = impl_->call("SELECT i.workflows, i.present FROM dbos_sys.import_archive($1) AS i", params, "archive import");
+  return {.workflows = rows.int8(0, 0), .present = rows.int8(0, 1)};
+}
+
+std::int64_t Archive::drop(const std::string& partition, bool force) {
+  Params params;
+  params.text(partition).boolean(force);
+  return impl_->call("SELECT dbos_sys.drop_archive($1, $2)", params, "archive drop").int8(0, 0);
+}
+
+}  // namespace dbos
