@@ -12,6 +12,7 @@
 #include "archive.hpp"
 #include "commands.hpp"
 #include "queues.hpp"
+#include "retention.hpp"
 #include "schedules.hpp"
 #include "secrets.hpp"
 #include "text.hpp"
@@ -253,6 +254,48 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   });
 }
 
+void add_selector(CLI::App* verb, Common& common, RetentionArguments& arguments) {
+  verb->add_option("--workflow", arguments.workflow, "name, or a pattern in which * stands for any text; any unless given");
+  verb->add_option("--queue", arguments.queue, "queue");
+  verb->add_option("--status", arguments.status, "status in which they ended");
+  add_application(verb, common, "application");
+}
+
+void add_retain(CLI::App& app, Common& common, RetentionArguments& arguments) {
+  CLI::App* retain = add_verb(app, common, "retain", "List retention policies, or set or drop one");
+  retain->require_subcommand(0, 1);
+  add_verb(*retain, common, "list", "List policies, the most specific first")->callback([&] { run_retain_list(common); });
+  CLI::App* set = add_verb(*retain, common, "set", "Set the policy for these workflows; without --keep and --keep-rows they stay for ever");
+  add_selector(set, common, arguments);
+  set->add_option("--keep", arguments.keep, "so long after their end, as 30d");
+  set->add_option("--keep-rows", arguments.keep_rows, "at least so many, the newest");
+  set->add_option("--cancel-after", arguments.cancel_after, "cancel what has not ended so long after its creation");
+  set->add_flag("--archive", arguments.archive, "pack them away instead of deleting them");
+  set->add_flag("--force", arguments.force, "although it is for everything, keeps less than a minute, or no row");
+  set->callback([&] { run_retain_set(common, arguments); });
+  CLI::App* drop = add_verb(*retain, common, "drop", "Drop the policy for these workflows");
+  add_selector(drop, common, arguments);
+  drop->callback([&] { run_retain_drop(common, arguments); });
+  retain->callback([&common, retain] {
+    if (retain->get_subcommands().empty()) run_retain_list(common);
+  });
+}
+
+void add_prune(CLI::App& app, Common& common, RetentionArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "prune", "Delete or archive what the policies no longer keep, in small batches; safe to interrupt");
+  verb->add_flag("--dry-run", arguments.dry_run, "only tell what would go");
+  verb->add_option("--budget", arguments.budget, "at most so long")->capture_default_str();
+  verb->callback([&] { run_prune(common, arguments); });
+}
+
+void add_delete(CLI::App& app, Common& common, RetentionArguments& arguments) {
+  CLI::App* verb = add_verb(app, common, "delete", "Delete workflows from the tables and the archive, and name the exports that still hold them");
+  verb->add_option("ID", arguments.ids, "ids of workflows")->required();
+  verb->add_flag("--children", arguments.children, "also those in the tables that they started");
+  verb->add_flag("--force", arguments.force, "although they have not ended: they are cancelled before");
+  verb->callback([&] { run_delete(common, arguments); });
+}
+
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
   if (!hint.empty()) message += " (hint: " + hint + ")";
   message = without_passwords(std::move(message), db);
@@ -289,6 +332,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   ScheduleArguments schedule;
   ArchiveArguments archive;
+  RetentionArguments retention;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
@@ -302,6 +346,9 @@ int main(int argc, char** argv) {
   add_limits(app, common, limit);
   add_schedules(app, common, schedule);
   add_archive(app, common, archive);
+  add_retain(app, common, retention);
+  add_prune(app, common, retention);
+  add_delete(app, common, retention);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
