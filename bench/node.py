@@ -41,7 +41,7 @@ def install_sdk():
     """The SDK as package-lock.json pins it, in build/bench/sdk; returns that folder."""
     here, folder = os.path.join(ROOT, "bench"), os.path.join(ROOT, "build/bench/sdk")
     os.makedirs(folder, exist_ok=True)
-    for name in ("package.json", "package-lock.json", ".npmrc", "sdk.mjs", "idle.mjs"):
+    for name in ("package.json", "package-lock.json", ".npmrc", "sdk.mjs", "idle.mjs", "soak.mjs"):
         shutil.copy(os.path.join(here, name), folder)
     lock, mark = os.path.join(folder, "package-lock.json"), os.path.join(folder, "node_modules/.installed")
     with open(lock, encoding="utf-8") as file:

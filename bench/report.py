@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 
-from server import ROOT, SETTINGS
+from server import ROOT
 
 UNITS = {
     "rate": None,
@@ -59,7 +59,7 @@ def environment(server, versions, runs):
         "cpu": models[0] if models else platform.machine(),
         "kernel": platform.release(),
         "postgres": server.observer.value("SHOW server_version"),
-        "settings": SETTINGS,
+        "settings": server.settings,
         "sdk": "@dbos-inc/dbos-sdk 5.3.0",
         "runs": runs,
         **versions,

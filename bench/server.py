@@ -76,8 +76,9 @@ class Session:
 
 
 class Server:
-    def __init__(self, work):
+    def __init__(self, work, settings=None):
         self.name = f"bench-{os.getpid()}"
+        self.settings = SETTINGS | (settings or {})
         self.log = os.path.join(work, "psql.log")
         self.spare = None
         self.made = 0
@@ -85,7 +86,7 @@ class Server:
     def start(self):
         cluster("prepare")
         names = ",".join(f"ours_{n}" for n in range(1, MAX_DATABASES + 1))
-        settings = [part for key, value in SETTINGS.items() for part in ("--conf", f"{key}={value}")]
+        settings = [part for key, value in self.settings.items() for part in ("--conf", f"{key}={value}")]
         cluster("start", self.name, "--tcp", "--owner", str(os.getpid()), "--databases", names, *settings)
         env = dict(word.split("=", 1) for word in shlex.split(cluster("env", self.name)))
         self.socket, self.port, self.bindir, self.data = env["PGHOST"], env["PGPORT"], env["BINDIR"], env["DATA"]
