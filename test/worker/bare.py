@@ -18,8 +18,8 @@ def settings_are_known(cluster):
     session.query("SET dbos_sys.quiet = on")
     session.query("SELECT dbos_sys.preloaded()")
     equal(session.query("SELECT name, setting FROM pg_settings WHERE name LIKE 'dbos_sys.%' ORDER BY name"),
-          [["dbos_sys.databases", "dbos_sys, other"], ["dbos_sys.fake_now", ""], ["dbos_sys.grace", "2000"], ["dbos_sys.quiet", "on"],
-           ["dbos_sys.reconnect_backoff", "90000"], ["dbos_sys.role", ""], ["dbos_sys.tick_interval", "1000"]])
+          [["dbos_sys.databases", "dbos_sys, other"], ["dbos_sys.fake_now", ""], ["dbos_sys.grace", "2000"],
+           ["dbos_sys.prune_budget", "15000"], ["dbos_sys.prune_interval", "60000"], ["dbos_sys.quiet", "on"], ["dbos_sys.reconnect_backoff", "90000"], ["dbos_sys.role", ""], ["dbos_sys.tick_interval", "1000"]])
     raises("42602", session, "SET dbos_sys.misspelt = 1")
     raises("22023", session, "SET dbos_sys.fake_now = 'tomorrow'")
     assert "removing it" not in cluster.log(), "a setting of the file was dropped"
