@@ -1,4 +1,4 @@
-"""Random limits and random callers on the fake clock: every call that the database sees is one of this session, in the order of their times.
+"""Random limits and random callers on the fake clock: every call that the database sees is made here, over one connection, in the order of their times.
 Judged from what the callers were told and when they gave it back."""
 import heapq
 import itertools

@@ -9,10 +9,7 @@
 
 namespace dbos {
 
-using detail::check_params;
-using detail::transact;
 using detail::pg::ArrayBuffer;
-using detail::pg::Connection;
 using detail::pg::Params;
 using detail::pg::Result;
 
@@ -28,22 +25,12 @@ constexpr const char* kPage = "SELECT e.stamp, e.line, e.workflows, e.row_count 
 
 }  // namespace
 
-struct Archive::Impl {
-  Connection connection;
-
-  Result call(const char* sql, const Params& params, const char* what) {
-    check_params(params, what);
-    return transact(connection, sql, params, what);
-  }
+struct Archive::Impl : detail::ToolSession {
+  using ToolSession::ToolSession;
 };
 
-Archive::Archive(const ArchiveOptions& options) {
-  detail::pg::Target target{options.database, "dbos-sys archive", options.connect_timeout};
-  target.reply_timeout = kReplyTimeout;
-  detail::pg::check_target(target);
-  impl_ = std::make_unique<Impl>(Impl{Connection::connect(target)});
-  detail::check_extension(impl_->connection, true);
-}
+Archive::Archive(const ArchiveOptions& options)
+    : impl_(std::make_unique<Impl>(options.database, "dbos-sys archive", options.connect_timeout, kReplyTimeout)) {}
 
 Archive::~Archive() = default;
 Archive::Archive(Archive&&) noexcept = default;

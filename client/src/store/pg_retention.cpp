@@ -10,10 +10,7 @@
 
 namespace dbos {
 
-using detail::check_params;
-using detail::transact;
 using detail::pg::ArrayBuffer;
-using detail::pg::Connection;
 using detail::pg::Params;
 using detail::pg::Result;
 
@@ -47,23 +44,13 @@ std::optional<Milliseconds> span_of(const Result& rows, int row, int column) {
 
 }  // namespace
 
-struct Retention::Impl {
-  Connection connection;
-
-  Result call(const char* sql, const Params& params, const char* what) {
-    check_params(params, what);
-    return transact(connection, sql, params, what);
-  }
+struct Retention::Impl : detail::ToolSession {
+  using ToolSession::ToolSession;
 };
 
-Retention::Retention(const RetentionOptions& options) {
-  detail::pg::Target target{options.database, "dbos-sys retention", options.connect_timeout};
-  // prune() has an end of its own.
-  target.reply_timeout = Milliseconds{0};
-  detail::pg::check_target(target);
-  impl_ = std::make_unique<Impl>(Impl{Connection::connect(target)});
-  detail::check_extension(impl_->connection, true);
-}
+// prune() has an end of its own.
+Retention::Retention(const RetentionOptions& options)
+    : impl_(std::make_unique<Impl>(options.database, "dbos-sys retention", options.connect_timeout, Milliseconds{0})) {}
 
 Retention::~Retention() = default;
 Retention::Retention(Retention&&) noexcept = default;

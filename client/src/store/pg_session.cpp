@@ -138,4 +138,25 @@ void check_extension(pg::Connection& connection, bool tables) {
   }
 }
 
+namespace {
+
+pg::Connection connect_tool(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout) {
+  pg::Target target{database, name, connect_timeout};
+  target.reply_timeout = reply_timeout;
+  pg::check_target(target);
+  return pg::Connection::connect(target);
+}
+
+}  // namespace
+
+ToolSession::ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout)
+    : connection(connect_tool(database, name, connect_timeout, reply_timeout)) {
+  check_extension(connection, true);
+}
+
+pg::Result ToolSession::call(const char* sql, const pg::Params& params, const char* what) {
+  check_params(params, what);
+  return transact(connection, sql, params, what);
+}
+
 }  // namespace dbos::detail

@@ -36,6 +36,16 @@ bool has_own_session(pg::Connection& connection);
 // tables: look for the tables too.
 void check_extension(pg::Connection& connection, bool tables);
 
+// A connection of a tool's own to a database with our tables. One call at a time.
+struct ToolSession {
+  // reply_timeout: 0 = none. Throws as check_extension() does, and UsageError for options that cannot be.
+  ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout);
+  // transact(), after check_params().
+  pg::Result call(const char* sql, const pg::Params& params, const char* what);
+
+  pg::Connection connection;
+};
+
 // The version that this client was built as, and the rule: same minor release before 1.0, same major after, and not older.
 enum class VersionFit : char { fits, older, newer };
 VersionFit compare_versions(const std::string& extension, const std::string& client);
