@@ -34,7 +34,7 @@ CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE sql AS $$
 $$;
 -- What one batch of the only policy takes, from the start.
 CREATE FUNCTION pg_temp.batch(p_goal bigint DEFAULT 1799999990000) RETURNS TABLE (took integer, workflows bigint) LANGUAGE sql AS $$
-  SELECT t.took, t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', p_goal, 5000) AS s,
+  SELECT t.took, t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', p_goal, 5000, 5000) AS s,
   LATERAL dbos_sys.prune_take(s.ids, false, false, p_goal, 1800000000000) AS t
 $$;
 SELECT FROM dbos_sys.retain('10 s', workflow => 'w', force => true);
@@ -86,11 +86,13 @@ SELECT * FROM pg_temp.batch();
 -- The scan ends where it is told, goes on behind a mark, and hides what another policy governs.
 SELECT count(pg_temp.ended('t' || n, 100)) FROM generate_series(1, 5) AS n;
 SELECT FROM pg_temp.ended('x1', 50, p_name => 'w2');
-SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 0, '', 1799999990000, 3) AS s;
-SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 1799999900000, 't3', 1799999990000, 3) AS s;
-SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 1799999950000, 'x1', 1799999990000, 3) AS s;
+SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 0, '', 1799999990000, 3, 5000) AS s;
+SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 1799999900000, 't3', 1799999990000, 3, 5000) AS s;
+SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 1799999950000, 'x1', 1799999990000, 3, 5000) AS s;
+-- No more than asked for; the mark stands at the last of them, and there is more.
+SELECT s.* FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 0, '', 1799999990000, 5000, 1) AS s;
 SELECT FROM dbos_sys.retain('1 day', workflow => 'w', status => 'SUCCESS');
-SELECT s.scanned, s.ids FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 0, '', 1799999990000, 5000) AS s ORDER BY p.weight;
+SELECT s.scanned, s.ids FROM dbos_ops.retention_policies AS p, dbos_sys.prune_scan(p.id, 0, '', 1799999990000, 5000, 5000) AS s ORDER BY p.weight;
 SELECT FROM dbos_sys.drop_retention(workflow => 'w', status => 'SUCCESS');
 SELECT pg_temp.empty();
 

@@ -4,10 +4,11 @@
 -- in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql.
 
--- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`: where the mark then stands, and of those that
--- this policy governs the ids and times, in order.
+-- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`, or fewer when `p_most` of them are found that this
+-- policy governs: their ids and times, in order; where the mark then stands; and the number looked at, which is less than `p_scan` at the goal only.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_scan(
-  p_policy text, p_at bigint, p_id text, p_goal bigint, p_scan integer, OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
+  p_policy text, p_at bigint, p_id text, p_goal bigint, p_scan integer, p_most integer,
+  OUT scanned integer, OUT at bigint, OUT id text, OUT ids text[], OUT ats bigint[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -24,18 +25,29 @@ BEGIN
   v_first := NOT EXISTS (
     SELECT FROM dbos_ops.retention_policies AS p
     WHERE p.keeps AND p.id <> p_policy AND (p.weight, v_policy.workflow) >= (v_policy.weight, p.workflow));
-  SELECT count(*), (array_agg(s.at ORDER BY s.at DESC, s.id DESC))[1], (array_agg(s.id ORDER BY s.at DESC, s.id DESC))[1],
-    COALESCE(array_agg(s.id ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}'), COALESCE(array_agg(s.at ORDER BY s.at, s.id) FILTER (WHERE s.fits), '{}')
-  INTO scanned, at, id, ids, ats
+  SELECT COALESCE(array_agg(s.id), '{}'), COALESCE(array_agg(s.at), '{}') INTO ids, ats
   FROM (
-    SELECT w.workflow_uuid AS id, w.completed_at AS at,
-      w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED')
-        AND (v_policy.workflow IN ('', w.name) OR COALESCE(w.name LIKE v_policy.workflow_like, false)) AND v_policy.queue_name IN ('', w.queue_name)
-        AND v_policy.application_name IN ('', w.application_name) AND v_policy.status IN ('', w.status)
-        AND (v_first OR dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status) = p_policy) AS fits
-    FROM dbos.workflow_status AS w
-    WHERE w.completed_at IS NOT NULL AND (w.completed_at, w.workflow_uuid) > (p_at, p_id) AND w.completed_at <= p_goal
-    ORDER BY w.completed_at, w.workflow_uuid LIMIT p_scan) AS s;
+    SELECT w.workflow_uuid AS id, w.completed_at AS at
+    FROM (
+      SELECT t.workflow_uuid, t.completed_at, t.status, t.name, t.queue_name, t.application_name FROM dbos.workflow_status AS t
+      WHERE t.completed_at IS NOT NULL AND (t.completed_at, t.workflow_uuid) > (p_at, p_id) AND t.completed_at <= p_goal
+      ORDER BY t.completed_at, t.workflow_uuid LIMIT p_scan) AS w
+    WHERE w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED')
+      AND (v_policy.workflow IN ('', w.name) OR COALESCE(w.name LIKE v_policy.workflow_like, false)) AND v_policy.queue_name IN ('', w.queue_name)
+      AND v_policy.application_name IN ('', w.application_name) AND v_policy.status IN ('', w.status)
+      AND (v_first OR dbos_sys.retention_of(true, w.name, w.queue_name, w.application_name, w.status) = p_policy)
+    ORDER BY w.completed_at, w.workflow_uuid LIMIT p_most) AS s;
+  IF cardinality(ids) >= p_most THEN
+    scanned := p_scan;
+    at := ats[p_most];
+    id := ids[p_most];
+    RETURN;
+  END IF;
+  SELECT count(*), (array_agg(s.at))[count(*)], (array_agg(s.id))[count(*)] INTO scanned, at, id
+  FROM (
+    SELECT t.workflow_uuid AS id, t.completed_at AS at FROM dbos.workflow_status AS t
+    WHERE t.completed_at IS NOT NULL AND (t.completed_at, t.workflow_uuid) > (p_at, p_id) AND t.completed_at <= p_goal
+    ORDER BY t.completed_at, t.workflow_uuid LIMIT p_scan) AS s;
 END;
 $$;
 
@@ -118,28 +130,28 @@ SET jit = off
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT u.id, sum(t.rows)::bigint, sum(t.bytes + 60 * t.rows)::bigint FROM unnest(p_ids) AS u(id),
-  LATERAL (
-    SELECT count(*) AS rows, COALESCE(sum(300 + COALESCE(pg_column_size(w.inputs), 0) + COALESCE(pg_column_size(w.output), 0)
-      + COALESCE(pg_column_size(w.error), 0) + COALESCE(pg_column_size(w.attributes), 0)), 0) AS bytes
-    FROM dbos.workflow_status AS w WHERE w.workflow_uuid = u.id
+  SELECT t.id, count(*), sum(60 + t.bytes)::bigint
+  FROM (
+    SELECT w.workflow_uuid AS id, 300 + COALESCE(pg_column_size(w.inputs), 0) + COALESCE(pg_column_size(w.output), 0)
+      + COALESCE(pg_column_size(w.error), 0) + COALESCE(pg_column_size(w.attributes), 0) AS bytes
+    FROM dbos.workflow_status AS w WHERE w.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(COALESCE(pg_column_size(i.inputs), 0)), 0) FROM dbos.workflow_input AS i WHERE i.workflow_uuid = u.id
+    SELECT i.workflow_uuid, COALESCE(pg_column_size(i.inputs), 0) FROM dbos.workflow_input AS i WHERE i.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)), 0)
-    FROM dbos.workflow_output AS o WHERE o.workflow_uuid = u.id
+    SELECT o.workflow_uuid, COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)
+    FROM dbos.workflow_output AS o WHERE o.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(octet_length(o.function_name) + COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)), 0)
-    FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = u.id
+    SELECT o.workflow_uuid, octet_length(o.function_name) + COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)
+    FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(pg_column_size(n.message)), 0) FROM dbos.notifications AS n WHERE n.destination_uuid = u.id
+    SELECT n.destination_uuid, pg_column_size(n.message) FROM dbos.notifications AS n WHERE n.destination_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(pg_column_size(e.value)), 0) FROM dbos.workflow_events AS e WHERE e.workflow_uuid = u.id
+    SELECT e.workflow_uuid, pg_column_size(e.value) FROM dbos.workflow_events AS e WHERE e.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(pg_column_size(h.value)), 0) FROM dbos.workflow_events_history AS h WHERE h.workflow_uuid = u.id
+    SELECT h.workflow_uuid, pg_column_size(h.value) FROM dbos.workflow_events_history AS h WHERE h.workflow_uuid = ANY (p_ids)
     UNION ALL
-    SELECT count(*), COALESCE(sum(pg_column_size(s.value)), 0) FROM dbos.streams AS s WHERE s.workflow_uuid = u.id) AS t
-  GROUP BY u.id;
+    SELECT s.workflow_uuid, pg_column_size(s.value) FROM dbos.streams AS s WHERE s.workflow_uuid = ANY (p_ids)) AS t
+  GROUP BY t.id;
 END;
 $$;
 

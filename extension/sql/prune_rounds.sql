@@ -128,7 +128,7 @@ BEGIN
     IF p_source LIKE 'undated %' THEN
       SELECT s.* INTO v_found FROM dbos_sys.prune_scan_undated(v_policy, v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
     ELSE
-      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy, v_mark.at, v_mark.id, v_mark.goal, v_scan) AS s;
+      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy, v_mark.at, v_mark.id, v_mark.goal, v_scan, 1000) AS s;
     END IF;
     SELECT t.took, t.workflows, t.bytes INTO v_took, workflows, bytes
     FROM dbos_ops.retention_policies AS p, dbos_sys.prune_take(v_found.ids, p_source LIKE 'undated %', p.archive, v_mark.goal, p_now) AS t
@@ -333,7 +333,7 @@ BEGIN
     what := 'ended workflows'; item_count := 0; byte_count := 0; oldest := NULL;
     SELECT 5000 AS scanned, 0::bigint AS at, '' AS id INTO v_found;
     WHILE v_found.scanned = 5000 AND v_policy.goal IS NOT NULL LOOP
-      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000) AS s;
+      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000, 5000) AS s;
       v_free := dbos_sys.prune_free(v_found.ids, v_now);
       item_count := item_count + cardinality(v_free);
       byte_count := byte_count + COALESCE((SELECT sum(g.byte_count) FROM dbos_sys.prune_weigh(v_free) AS g), 0);
