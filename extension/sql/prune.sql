@@ -2,7 +2,7 @@
 -- prune_rows() deletes the status rows, the foreign keys' cascades find nothing left. prune_rounds.sql calls it batch by batch.
 -- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent may still ask for; one that counts
 -- in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
--- Plans are held to index reads as in ownership.sql.
+-- Plans are held to index reads as in ownership.sql, and to one process: batches are small, and parallel workers cost more than they read.
 
 -- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`, or fewer when `p_most` of them are found that this
 -- policy governs: their ids and times, in order; where the mark then stands; and the number looked at, which is less than `p_scan` at the goal only.
@@ -15,6 +15,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
   v_policy record;
@@ -60,6 +61,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
   v_before bigint := (SELECT m.goal FROM dbos_ops.prune_marks AS m WHERE m.source = 'policy ' || p_policy);
@@ -86,6 +88,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
   RETURN ARRAY(
@@ -127,6 +130,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
   RETURN QUERY
@@ -222,6 +226,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
   v_ids text[];
