@@ -44,6 +44,27 @@ SELECT workflow_uuid, was_forked_from FROM dbos_sys.list(archived => true) ORDER
 SELECT dbos_sys.restore('a');
 SELECT count(*) FROM pg_temp.contents() WHERE line LIKE '%(a,%' OR line LIKE '%,a,%';
 
+-- A fork asks for the results of children that its record has not: these come back from the archive and stay. What it has, or starts anew, does not.
+SELECT FROM pg_temp.empty();
+SELECT FROM pg_temp.plain('pa', 'w', 1800000000000) AS r1, pg_temp.plain('pa-1', 'c', 1800000000000) AS r2, pg_temp.plain('pa-2', 'c', 1800000000000) AS r3,
+  pg_temp.plain('pa-5', 'c', 1800000000000) AS r4;
+UPDATE dbos.workflow_status SET parent_workflow_id = 'pa' WHERE workflow_uuid LIKE 'pa-%';
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id, output)
+VALUES ('pa', 2, 'c', 'pa-1', NULL), ('pa', 3, 'c', 'pa-2', NULL), ('pa', 4, 'DBOS.getResult', 'pa-2', '"done"'), ('pa', 5, 'c', 'pa-5', NULL), ('pa', 6, 'DBOS.getResult', 'pa-1', '"done"');
+SELECT dbos_sys.archive_batch('{pa,pa-1,pa-2,pa-5}', 1800000000000);
+SELECT dbos_sys.prune_rows('{pa,pa-1,pa-2,pa-5}');
+SELECT dbos_sys.fork('pa', 2, 'pf-0');
+SELECT workflow_uuid FROM dbos.workflow_status ORDER BY 1;
+SELECT dbos_sys.fork('pa', 5, 'pf');
+SELECT w.workflow_uuid, o.output FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_output AS o USING (workflow_uuid) ORDER BY 1;
+DELETE FROM dbos_ops.retention_holds;
+SELECT dbos_sys.prune_free('{pa-1}', 1800000000000);
+SELECT workflow_uuid FROM dbos_sys.list(archived => true) ORDER BY 1;
+SELECT FROM pg_temp.empty();
+SELECT FROM pg_temp.odd('a') AS r1, pg_temp.odd('neighbour') AS r2, pg_temp.plain('archive-fork', 'w', 1800000000000) AS r3;
+SELECT dbos_sys.archive_batch('{neighbour}', 1800000000000);
+SELECT dbos_sys.prune_rows('{neighbour}');
+
 -- Refused.
 SELECT dbos_sys.fork('nobody');
 \echo :LAST_ERROR_SQLSTATE
@@ -78,6 +99,17 @@ SELECT count(*) FROM pg_temp.contents();
 SELECT FROM pg_temp.plain('p', 'w', 1800000000000) AS r1, pg_temp.plain('p-1', 'w', 1800000000000) AS r2;
 UPDATE dbos.workflow_status SET parent_workflow_id = 'p' WHERE workflow_uuid = 'p-1';
 SELECT * FROM dbos_sys.delete('{p}', children => true);
+-- Those in the archive too, whether their parent is there or here; a workflow that it asked for and did not start stays.
+SELECT FROM pg_temp.plain('p', 'w', 1800000000000) AS r1, pg_temp.plain('p-1', 'w', 1800000000000) AS r2, pg_temp.plain('p-1-1', 'w', 1800000000000) AS r3,
+  pg_temp.plain('p-1-2', 'w', 1800000000000) AS r4, pg_temp.plain('q', 'w', 1800000000000) AS r5, pg_temp.plain('q-1', 'w', 1800000000000) AS r6,
+  pg_temp.plain('stays', 'w', 1800000000000) AS r7;
+UPDATE dbos.workflow_status SET parent_workflow_id = regexp_replace(workflow_uuid, '-\d$', '') WHERE workflow_uuid ~ '^[pq]-';
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id) VALUES ('p', 2, 'w', 'p-1'), ('p-1', 2, 'w', 'p-1-1'), ('p-1', 3, 'w', 'p-1-2'),
+  ('q', 2, 'w', 'q-1'), ('q', 3, 'DBOS.getResult', 'stays'), ('q', 4, 'w', 'stays');
+SELECT dbos_sys.archive_batch('{p,p-1,p-1-2,q-1,stays}', 1800000000000);
+SELECT dbos_sys.prune_rows('{p,p-1,p-1-2,q-1,stays}');
+SELECT * FROM dbos_sys.delete('{p,q}', children => true) ORDER BY 1, 2;
+SELECT * FROM dbos_sys.delete('{stays}');
 -- What has not ended is refused, or cancelled before.
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name) VALUES ('l1', 'PENDING', 'w'), ('l2', 'ENQUEUED', 'w');
 SELECT * FROM dbos_sys.delete('{d3,l1}');
@@ -86,6 +118,17 @@ SELECT ids FROM dbos_ops.archive;
 SELECT * FROM dbos_sys.delete('{d3,l1,l2}', force => true);
 SELECT * FROM dbos_sys.delete('{d3,nobody}');
 \echo :LAST_ERROR_SQLSTATE
+-- What is in neither may be in the export of a month that was dropped.
+SELECT FROM pg_temp.plain('e1', 'w', 1800000000000) AS r1, pg_temp.plain('e2', 'w', 1780000000000) AS r2;
+SELECT dbos_sys.archive_batch('{e1,e2}', 1800000000000);
+SELECT dbos_sys.prune_rows('{e1,e2}');
+DELETE FROM dbos_ops.archive_exports;
+SELECT dbos_sys.note_export(a.partition, '/backup/c', a.row_count, dbos_sys.archive_sum(a.partition)) FROM dbos_sys.archives() AS a WHERE a.workflows > 0;
+SELECT dbos_sys.delete('{nobody}');
+SELECT dbos_sys.drop_archive('archive_2026_05');
+SELECT dbos_sys.delete('{nobody,e2}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT * FROM dbos_sys.delete('{e1}');
 SELECT * FROM dbos_sys.delete('{}');
 SELECT * FROM dbos_sys.delete(NULL);
 SELECT count(*) FROM dbos_ops.archive;

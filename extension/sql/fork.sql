@@ -24,6 +24,31 @@ BEGIN
 END;
 $$;
 
+-- The children whose results a fork will ask for: prune() leaves them from now on, those in the archive come back.
+CREATE OR REPLACE FUNCTION dbos_sys.fork_children(p_id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_child text;
+BEGIN
+  FOR v_child IN
+    SELECT DISTINCT o.child_workflow_id FROM dbos.operation_outputs AS o
+    WHERE o.workflow_uuid = p_id AND o.child_workflow_id IS NOT NULL AND o.function_name <> 'DBOS.getResult'
+      AND NOT EXISTS (
+        SELECT FROM dbos.operation_outputs AS r
+        WHERE r.workflow_uuid = p_id AND r.child_workflow_id = o.child_workflow_id AND r.function_name = 'DBOS.getResult')
+    ORDER BY 1
+  LOOP
+    PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = v_child FOR KEY SHARE;
+    IF NOT FOUND AND to_regclass('dbos_ops.archive') IS NOT NULL AND (SELECT f.chunk FROM dbos_sys.archive_find(v_child) AS f) IS NOT NULL THEN
+      PERFORM dbos_sys.restore(v_child);
+    END IF;
+  END LOOP;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.check_fork(p_id text, p_step integer, p_new text)
 RETURNS void
 LANGUAGE plpgsql
@@ -64,10 +89,13 @@ BEGIN
     -- Out of the archive for this moment, and back with the mark that it was forked.
     SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(fork.id) AS a;
     IF v_found.chunk IS NULL THEN
+      -- Unless it was restored between the two looks.
       PERFORM dbos_sys.check_exist(ARRAY[fork.id]);
+      PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = fork.id FOR NO KEY UPDATE;
+    ELSE
+      PERFORM dbos_sys.restore_rows(fork.id, v_found.first_ended, v_found.chunk);
+      PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, fork.id);
     END IF;
-    PERFORM dbos_sys.restore_rows(fork.id, v_found.first_ended, v_found.chunk);
-    PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, fork.id);
   END IF;
   PERFORM dbos_sys.check_fork(fork.id, COALESCE(fork.start_step, 0), v_new);
   INSERT INTO dbos.workflow_status (workflow_uuid, status, name, class_name, config_name, authenticated_user, assumed_role, authenticated_roles,
@@ -82,6 +110,7 @@ BEGIN
   FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_input AS i ON i.workflow_uuid = w.workflow_uuid WHERE w.workflow_uuid = fork.id
   ON CONFLICT (workflow_uuid) DO UPDATE SET inputs = EXCLUDED.inputs, retention_timestamp = EXCLUDED.retention_timestamp;
   PERFORM dbos_sys.fork_rows(fork.id, v_new, fork.start_step, v_now);
+  PERFORM dbos_sys.fork_children(v_new);
   UPDATE dbos.workflow_status AS w SET was_forked_from = true WHERE w.workflow_uuid = fork.id;
   IF v_found IS NOT NULL THEN
     PERFORM dbos_sys.archive_rows(ARRAY[fork.id], v_now);
@@ -93,8 +122,53 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.fork(text, integer, text, text, text, text) IS
 'Starts a copy of a workflow, which has recorded what the original has below start_step and runs on from there; returns its id. The original may be in the
-archive, where it stays. queue NULL: the internal queue; version NULL: the original''s. As upstream''s fork, messages are not copied. Errors: WF001,
+archive, where it stays; children whose results the fork will ask for come back from there. queue NULL: the internal queue; version NULL: the original''s. As upstream''s fork, messages are not copied. Errors: WF001,
 WF010 (no such workflow), WF011 (new_id exists), WF053, WF054 (as restore()).';
+
+-- What is in neither place is perhaps in exports of months that have been dropped: they are named, for people have a right to be forgotten.
+CREATE OR REPLACE FUNCTION dbos_sys.fail_delete(p_ids text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_exports text[] := ARRAY(
+    SELECT e.partition || ' in ' || e.place FROM dbos_ops.archive_exports AS e
+    WHERE e.digest IS DISTINCT FROM CASE WHEN to_regclass('dbos_ops.' || quote_ident(e.partition)) IS NOT NULL THEN dbos_sys.archive_sum(e.partition) END
+    ORDER BY e.partition, e.place);
+BEGIN
+  IF v_exports = '{}' THEN
+    PERFORM dbos_sys.check_exist(p_ids);
+  END IF;
+  PERFORM dbos_sys.fail('WF010', CASE WHEN cardinality(p_ids) = 1 THEN format('workflow %s does not exist', dbos_sys.shown(p_ids[1]))
+      ELSE format('%s workflows do not exist', cardinality(p_ids)) END,
+    format('Missing: %s%s. Nothing was changed. Exports that differ from the archive, and may have it: %s.', (
+      SELECT string_agg(dbos_sys.shown(i.id), ', ') FROM unnest(p_ids[1:5]) AS i(id)), CASE WHEN cardinality(p_ids) > 5 THEN ' …' ELSE '' END,
+      array_to_string(v_exports, ', ')),
+    'To be sure: dbos-sys archive import --from each of them, delete it, export again; or search their files.');
+END;
+$$;
+
+-- Archived workflows that these started, by the record of those, here or in the archive.
+CREATE OR REPLACE FUNCTION dbos_sys.archived_children(p_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT DISTINCT c.child
+    FROM unnest(p_ids) AS i(id),
+    LATERAL (
+      SELECT o.child_workflow_id AS child FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = i.id AND o.function_name <> 'DBOS.getResult'
+      UNION
+      SELECT r.o ->> 'child_workflow_id' FROM dbos_sys.archive_find(i.id) AS f, LATERAL dbos_sys.archive_objects(f.first_ended, f.chunk, '{p}', i.id) AS r
+      WHERE f.chunk IS NOT NULL AND r.o ->> 'function_name' <> 'DBOS.getResult') AS c,
+    LATERAL dbos_sys.archive_find(c.child) AS a,
+    LATERAL dbos_sys.archive_objects(a.first_ended, a.chunk, '{s}', c.child) AS s
+    WHERE c.child IS NOT NULL AND a.chunk IS NOT NULL AND s.o ->> 'parent_workflow_id' = i.id);
+END;
+$$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.check_delete(p_ids text[], p_force boolean)
 RETURNS void
@@ -107,7 +181,9 @@ DECLARE
     WHERE NOT EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = i.id) AND (SELECT f.chunk FROM dbos_sys.archive_find(i.id) AS f) IS NULL);
   v_live record;
 BEGIN
-  PERFORM dbos_sys.check_exist(v_missing);
+  IF v_missing <> '{}' THEN
+    PERFORM dbos_sys.fail_delete(v_missing);
+  END IF;
   SELECT w.workflow_uuid AS id, w.status INTO v_live FROM dbos.workflow_status AS w
   WHERE w.workflow_uuid = ANY (p_ids) AND w.status IN ('ENQUEUED', 'DELAYED', 'PENDING') ORDER BY w.workflow_uuid LIMIT 1;
   IF FOUND AND p_force IS NOT TRUE THEN
@@ -125,14 +201,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_ids text[] := dbos_sys.check_ids('workflow id', delete.ids);
+  v_family text[];
   v_here text[];
   v_id text;
   v_found record;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
-  IF children THEN
-    v_ids := dbos_sys.with_descendants(v_ids);
-  END IF;
+  WHILE children LOOP
+    v_family := dbos_sys.with_descendants(v_ids || dbos_sys.archived_children(v_ids));
+    EXIT WHEN cardinality(v_family) = cardinality(v_ids);
+    v_ids := v_family;
+  END LOOP;
   PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = ANY (v_ids) ORDER BY w.workflow_uuid FOR UPDATE;
   PERFORM dbos_sys.check_delete(v_ids, delete.force);
   v_here := ARRAY(SELECT w.workflow_uuid FROM dbos.workflow_status AS w WHERE w.workflow_uuid = ANY (v_ids) ORDER BY w.workflow_uuid);
@@ -155,6 +234,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.delete(text[], boolean, boolean) IS
-'Deletes workflows from the tables and from the archive, with children also those in the tables that they started. Returns where each was, and the exports
+'Deletes workflows from the tables and from the archive, with children also those that they started, in both. Returns where each was, and the exports
 of the archive that still hold it: those files are yours to clean. One that has not ended is refused; with force it is cancelled before. Errors: WF001,
-WF010 (in neither), WF013 (has not ended); nothing was changed then.';
+WF010 (in neither; the detail names exports of months that have been dropped), WF013 (has not ended); nothing was changed then.';
