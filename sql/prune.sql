@@ -59,6 +59,20 @@ VALUES ('runs', 1, 'w', 'runs-1'), ('runs', 2, 'w', 'runs-2'), ('runs', 3, 'DBOS
 SELECT dbos_sys.prune_free(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status WHERE completed_at < 1799999990000), 1800000000000);
 SELECT * FROM pg_temp.batch();
 SELECT string_agg(id, ' ') FROM pg_temp.left_over();
+-- A fork took over the record of its origin, and asks for the results that are not in it, whatever has become of the origin: one that runs, one that was
+-- cancelled, a fork of a fork. One that has ended, or whose record does not have the child, asks for nothing.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, forked_from) VALUES ('again', 'PENDING', 'v', 'origin'), ('twice', 'ENQUEUED', 'v', 'over'),
+  ('over', 'SUCCESS', 'v', 'gone'), ('stopped', 'CANCELLED', 'v', 'gone');
+SELECT FROM pg_temp.ended('origin', 0, p_name => 'v') AS r1, pg_temp.ended('origin-1', 20, 'origin') AS r2, pg_temp.ended('origin-2', 20, 'origin') AS r3,
+  pg_temp.ended('gone-1', 20, 'gone') AS r4, pg_temp.ended('gone-2', 20, 'gone') AS r5, pg_temp.ended('gone-3', 20, 'gone') AS r6, pg_temp.ended('gone-4', 20, 'gone') AS r7;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id)
+VALUES ('again', 1, 'w', 'origin-1'), ('again', 2, 'w', 'origin-2'), ('again', 3, 'DBOS.getResult', 'origin-2'), ('stopped', 1, 'w', 'gone-1'),
+  ('twice', 1, 'w', 'gone-2'), ('over', 1, 'w', 'gone-2'), ('over', 2, 'w', 'gone-3');
+SELECT dbos_sys.prune_free('{origin-1,origin-2,gone-1,gone-2,gone-3,gone-4}', 1800000000000);
+DELETE FROM dbos.operation_outputs WHERE workflow_uuid IN ('again', 'stopped', 'twice', 'over');
+DELETE FROM dbos.workflow_status WHERE workflow_uuid ~ '^(again|stopped|twice|over|origin.*|gone.*)$';
+DELETE FROM dbos.workflow_input WHERE workflow_uuid ~ '^(origin|gone)'; DELETE FROM dbos.workflow_output WHERE workflow_uuid ~ '^(origin|gone)';
+DELETE FROM dbos.operation_outputs WHERE workflow_uuid ~ '^(origin|gone)';
 -- When the child has ended, and the parent has asked, both go.
 UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = 1799999980000 WHERE workflow_uuid IN ('ended-1', 'runs');
 SELECT * FROM pg_temp.batch();

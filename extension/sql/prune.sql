@@ -1,7 +1,7 @@
 -- Pruning: which ended workflows may go, and how they go. Everything here works on arrays of ids, in all tables that hold a workflow; when
 -- prune_rows() deletes the status rows, the foreign keys' cascades find nothing left. prune_rounds.sql calls it batch by batch.
--- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent may still ask for; one that counts
--- in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
+-- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent, or a fork of that, may still ask for;
+-- one that counts in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql, and to one process: batches are small, and parallel workers cost more than they read.
 
 -- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`, or fewer when `p_most` of them are found that this
@@ -92,20 +92,27 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
   RETURN ARRAY(
-    WITH mine AS MATERIALIZED (
+    WITH RECURSIVE mine AS MATERIALIZED (
       SELECT w.* FROM unnest(p_ids) AS u(id),
       LATERAL (
         SELECT s.workflow_uuid, s.parent_workflow_id, s.queue_name, s.rate_limited, s.started_at_epoch_ms
         FROM dbos.workflow_status AS s WHERE s.workflow_uuid = u.id OFFSET 0) AS w),
-    -- A parent that runs, or may be resumed, asks for a result that it has not recorded yet.
+    -- Who may ask for the result of a child: its parent, and forks of that, of forks of forks, that took over the record of its start.
+    family (parent, id) AS (
+      SELECT DISTINCT m.parent_workflow_id, m.parent_workflow_id FROM mine AS m WHERE m.parent_workflow_id IS NOT NULL
+      UNION
+      SELECT f.parent, w.workflow_uuid FROM family AS f,
+      LATERAL (SELECT s.workflow_uuid FROM dbos.workflow_status AS s WHERE s.forked_from = f.id OFFSET 0) AS w),
+    -- Of these one that runs, or may be resumed, asks for what it has not recorded yet.
     asking AS MATERIALIZED (
-      SELECT m.workflow_uuid, m.parent_workflow_id FROM mine AS m,
+      SELECT m.workflow_uuid, f.id FROM mine AS m JOIN family AS f ON f.parent = m.parent_workflow_id,
       LATERAL (
         SELECT FROM dbos.workflow_status AS p
-        WHERE p.workflow_uuid = m.parent_workflow_id AND p.workflow_uuid <> m.workflow_uuid AND p.status NOT IN ('SUCCESS', 'ERROR') OFFSET 0) AS p
-      WHERE m.parent_workflow_id IS NOT NULL),
+        WHERE p.workflow_uuid = f.id AND p.workflow_uuid <> m.workflow_uuid AND p.status NOT IN ('SUCCESS', 'ERROR') OFFSET 0) AS p
+      WHERE f.id = f.parent OR EXISTS (
+        SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = f.id AND o.child_workflow_id = m.workflow_uuid OFFSET 0)),
     recorded AS MATERIALIZED (
-      SELECT o.workflow_uuid, o.child_workflow_id FROM (SELECT DISTINCT a.parent_workflow_id AS id FROM asking AS a) AS a,
+      SELECT o.workflow_uuid, o.child_workflow_id FROM (SELECT DISTINCT a.id FROM asking AS a) AS a,
       LATERAL (
         SELECT r.workflow_uuid, r.child_workflow_id FROM dbos.operation_outputs AS r
         WHERE r.workflow_uuid = a.id AND r.function_name = 'DBOS.getResult' OFFSET 0) AS o)
@@ -113,7 +120,7 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
       AND NOT EXISTS (
         SELECT FROM asking AS a WHERE a.workflow_uuid = m.workflow_uuid
-          AND (a.parent_workflow_id, a.workflow_uuid) NOT IN (SELECT r.workflow_uuid, r.child_workflow_id FROM recorded AS r WHERE r.child_workflow_id IS NOT NULL))
+          AND (a.id, a.workflow_uuid) NOT IN (SELECT r.workflow_uuid, r.child_workflow_id FROM recorded AS r WHERE r.child_workflow_id IS NOT NULL))
       AND NOT EXISTS (
         SELECT FROM dbos.workflow_status AS c
         WHERE c.parent_workflow_id = m.workflow_uuid AND c.workflow_uuid <> m.workflow_uuid AND c.status IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0)
