@@ -153,8 +153,8 @@ void run_migrate(const Common& common, const MigrateArguments& arguments) {
     for (const MigrationStep& step : report.steps)
       steps.push_back({{"version", step.version}, {"online", step.online}, {"statements", step.statements}});
     print({{"from", report.from}, {"to", report.to}, {"steps", steps}});
-  } else if (!arguments.dry_run) {
-    std::cout << "tables at version " << report.to << (report.steps.empty() ? ", as they were\n" : "\n");
+  } else if (!arguments.dry_run || report.steps.empty()) {
+    std::cout << (arguments.dry_run ? "-- " : "") << "tables at version " << report.to << (report.steps.empty() ? ", as they were\n" : "\n");
   }
 }
 
@@ -189,7 +189,9 @@ void run_show(const Common& common, const std::string& id) {
   require_ids({id});
   Client client = connect(common);
   std::optional<WorkflowInfo> workflow = client.status(id);
-  if (!workflow) throw NotFound("no workflow has the id '" + id + "'", "WF010", id, "dbos-sys list shows ids");
+  if (!workflow)
+    throw NotFound("no workflow has the id '" + id + "'", "WF010", id,
+                   "dbos-sys list shows ids; SELECT * FROM dbos_sys.history('ID') looks into the archive too");
   std::vector<StepInfo> steps = client.steps(id);
   if (!common.json) {
     std::cout << show_text(*workflow, steps, use_colour(), screen_columns());

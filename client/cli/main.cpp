@@ -1,7 +1,6 @@
 // dbos-sys: set up a DBOS system database and look after its workflows.
 // Exit codes: 0 done, 1 failed, 2 wrong usage; doctor has more.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <dbos/error.hpp>
 #include <functional>
 #include <iostream>
@@ -14,8 +13,7 @@
 #include "queues.hpp"
 #include "retention.hpp"
 #include "schedules.hpp"
-#include "secrets.hpp"
-#include "text.hpp"
+#include "usage.hpp"
 
 namespace {
 
@@ -296,24 +294,6 @@ void add_delete(CLI::App& app, Common& common, RetentionArguments& arguments) {
   verb->callback([&] { run_delete(common, arguments); });
 }
 
-int fail(std::string message, const std::string& hint, const std::string& db, int code) {
-  if (!hint.empty()) message += " (hint: " + hint + ")";
-  message = without_passwords(std::move(message), db);
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  while (message.ends_with(' ')) message.pop_back();
-  std::cerr << "dbos-sys: " << printable(message) << "\n";
-  return code;
-}
-
-// CLI11 has exit codes of its own; help is no failure.
-int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::string& db) {
-  if (error.get_exit_code() == 0) return app.exit(error);
-  // CLI11 reports a mistyped verb as a missing one.
-  std::vector<std::string> rest = app.remaining();
-  if (app.get_subcommands().empty() && !rest.empty()) return fail("unknown verb '" + rest.front() + "'", "dbos-sys --help lists the verbs", db, 2);
-  return fail(error.what(), "dbos-sys --help", db, 2);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -354,9 +334,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return usage_exit(app, error, common.db);
   } catch (const dbos::UsageError& error) {
-    return fail(error.what(), error.hint(), common.db, 2);
+    return fail(error.what(), in_our_words(error.hint()), common.db, 2);
   } catch (const dbos::Error& error) {
-    return fail(error.what(), error.hint(), common.db, 1);
+    return fail(error.what(), in_our_words(error.hint()), common.db, 1);
   } catch (const std::exception& error) {
     return fail(error.what(), {}, common.db, 1);
   }
