@@ -9,16 +9,14 @@ AS $$
 DECLARE
   v_lives text := NULLIF(current_setting('cron.database_name', true), current_database());
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_database AS d WHERE d.datname = p_database) THEN
-    PERFORM dbos_sys.fail('WF001', format('database %s does not exist', dbos_sys.shown(p_database)), NULL, 'Give the database that has the tables of dbos_sys.');
-  ELSIF to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
+  IF to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
     RETURN;
   END IF;
   PERFORM dbos_sys.fail('WF056', format('pg_cron is not in database %I', current_database()),
     CASE WHEN v_lives IS NOT NULL THEN format('On this server it lives in database %I.', v_lives) END,
     CASE WHEN v_lives IS NOT NULL
       THEN format('In %I, with dbos_sys created there too (install() is not needed): SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', v_lives, p_database)
-      ELSE 'With shared_preload_libraries = ''pg_cron'' and cron.database_name in the configuration: CREATE EXTENSION pg_cron; (1.4 or newer). '
+      ELSE 'With pg_cron (1.4 or newer) in shared_preload_libraries, beside what is there, and cron.database_name in the configuration: CREATE EXTENSION pg_cron; '
         'Or have CALL dbos_sys.prune(); called by cron, a client, or a scheduled workflow.' END);
 END;
 $$;
@@ -42,7 +40,14 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('schedule is %s', dbos_sys.shown(schedule_maintenance.schedule)), NULL, 'Give five fields, as ''*/5 * * * *''.');
   END IF;
   PERFORM dbos_sys.check_span('budget', v_budget);
-  PERFORM dbos_sys.check_cron(schedule_maintenance.database);
+  IF NOT EXISTS (SELECT FROM pg_database AS d WHERE d.datname = database) THEN
+    PERFORM dbos_sys.fail('WF001', format('database %s does not exist', dbos_sys.shown(database)), NULL, 'Give the database that has the tables of dbos_sys.');
+  END IF;
+  PERFORM dbos_sys.check_cron(database);
+  IF database = current_database() AND to_regclass('dbos_ops.pruner') IS NULL THEN
+    PERFORM dbos_sys.fail('WF002', format('the tables of dbos_sys are not installed in database %I', database), NULL,
+      'Name the database that has them: SELECT * FROM dbos_sys.schedule_maintenance(database => ''…'');');
+  END IF;
   FOR v_job IN
     SELECT j.* FROM (VALUES
       (1, format('dbos_sys prune in %s', database), schedule_maintenance.schedule, format('CALL dbos_sys.prune(%L)', v_budget || ' ms'), database),
@@ -65,7 +70,7 @@ $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
 'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
 database (or as maintain says); and forget what it noted of these jobs a week ago. Called in the database where
-pg_cron lives, by who the jobs run as. Called again, it changes the jobs. Errors: WF001, WF056 (pg_cron is not here; the hint says where).';
+pg_cron lives, by who the jobs run as. Called again, it changes the jobs. Errors: WF001, WF002, WF056 (pg_cron is not here; the hint says where).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.unschedule_maintenance(database name DEFAULT current_database())
 RETURNS integer
@@ -85,4 +90,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.unschedule_maintenance(name) IS
-'Removes the jobs of schedule_maintenance() for a database; returns how many there were. Errors: WF001, WF056.';
+'Removes the jobs of schedule_maintenance() for a database, also when that is gone; returns how many there were. Errors: WF056.';

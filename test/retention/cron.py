@@ -61,6 +61,12 @@ def other_database(workers):
                 raise AssertionError(f"schedule '{text}' was accepted")
             except SqlError as error:
                 equal(error.state, "WF001", f"SQLSTATE of schedule '{text}' ({error.message})")
+        # Where pg_cron lives there need be no tables: jobs for it would fail each time.
+        try:
+            home.query("SELECT * FROM dbos_sys.schedule_maintenance()")
+            raise AssertionError("schedule_maintenance() was accepted for a database without tables")
+        except SqlError as error:
+            equal((error.state, error.message), ("WF002", f"the tables of dbos_sys are not installed in database {HOME}"), "in a database without tables")
         # Elsewhere it is told where to call it.
         try:
             system.query("SELECT * FROM dbos_sys.schedule_maintenance()")
@@ -69,6 +75,11 @@ def other_database(workers):
             equal((error.state, error.message), ("WF056", f"pg_cron is not in database {SYSTEM}"), "outside of pg_cron's database")
         equal(home.value(f"SELECT dbos_sys.unschedule_maintenance('{SYSTEM}')"), "2", "jobs removed")
         equal(home.query("SELECT jobname FROM cron.job"), [["other"]], "jobs left")
+        # The jobs of a database that is gone can be removed.
+        home.query("CREATE DATABASE passing TEMPLATE template0")
+        home.query("SELECT FROM dbos_sys.schedule_maintenance('0 4 1 1 *', database => 'passing', maintain => false)")
+        home.query("DROP DATABASE passing")
+        equal(home.value("SELECT dbos_sys.unschedule_maintenance('passing')"), "1", "jobs removed of a database that is gone")
     finally:
         cluster.destroy()
 
