@@ -1,5 +1,5 @@
 // A schedule that keeps the system database small, on the official SDK: each hour a workflow whose one step calls dbos_sys.prune().
-// app.mjs URI [CRON]; ends with SIGTERM. The policies that prune() acts on are made once, in SQL:
+// npm install @dbos-inc/dbos-sdk@5.3.0 pg; node app.mjs URI [CRON]; ends with SIGTERM. The policies that prune() acts on are made once, in SQL:
 //   SELECT dbos_sys.retain('30 days', application => 'shop'), dbos_sys.retain('7 days', workflow => 'prune');   -- its runs are rows too
 import { DBOS } from '@dbos-inc/dbos-sdk';
 import pg from 'pg';
@@ -22,7 +22,7 @@ const prune = DBOS.registerWorkflow(async () => DBOS.runStep(callPrune, { name: 
 
 DBOS.setConfig({ name: 'shop', systemDatabaseUrl: uri, logLevel: 'warn' });
 await DBOS.launch();
-// With a time zone the database fires it too, under the same ids, also while no process is up; without one only this SDK can.
+// With a time zone the database fires it too, under the same ids, also while no process is up.
 if (!(await DBOS.getSchedule('prune')))
   await DBOS.createSchedule({ scheduleName: 'prune', workflowFn: prune, schedule: cron, options: { cronTimezone: 'UTC' } });
 console.log('ready');

@@ -1,5 +1,6 @@
 // A schedule that keeps the system database small: each hour a workflow whose one step calls dbos_sys.prune(). The policies that prune() acts on
 // are made once, in SQL: SELECT dbos_sys.retain('30 days', application => 'shop'), and '7 days' for workflow 'prune', for its runs are rows too.
+// scheduled_prune [URI] [CRON]; ends with SIGTERM.
 #include <libpq-fe.h>
 
 #include <csignal>
