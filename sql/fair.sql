@@ -117,6 +117,29 @@ SELECT dbos_sys.alter_queue('rated', '{"rate_limit_max": 50}');
 SELECT pg_temp.fill('rated', 'x', 3);
 SELECT * FROM pg_temp.hint('rated', 50);
 
+-- One application on both: what was started under the log and what SDKs started add up, also where ours were cancelled and theirs were not.
+SELECT dbos_sys.register_queue('shared-rate', '{"rate_limit_max": 8, "rate_limit_period_sec": 10}');
+SELECT dbos_sys.register_queue('shared-keys', '{"partition_rate_limit_max": 8, "partition_rate_limit_period_sec": 10}');
+SELECT count(*) FROM dbos_sys.enqueue('shared-rate', array_fill('w'::text, '{20}'), array_fill('[]'::jsonb, '{20}'));
+SELECT pg_temp.fill('shared-keys', 'k', 20);
+SELECT r.runs AS rate, k.runs AS keys FROM pg_temp.take('shared-rate', 3, 't-shared') AS r, pg_temp.take('shared-keys', 3, 't-shared') AS k;
+SELECT count(*) FROM (SELECT workflow_uuid AS id FROM dbos.workflow_status WHERE owner_xid = 't-shared' ORDER BY queue_name DESC LIMIT 5) AS w
+WHERE dbos_sys.cancel(ARRAY[w.id]) = 1;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, queue_partition_key, rate_limited, started_at_epoch_ms, application_name,
+  executor_id, owner_xid)
+SELECT format('%s-sdk-%s', q.name, n), 'PENDING', 'w', q.name, q.key, true, 1800000020000, 'shop', 'sdk-1', 'x-1'
+FROM (VALUES ('shared-rate', NULL), ('shared-keys', 'k')) AS q(name, key), generate_series(1, 4) AS n;
+-- 3 and 4 of 8: one is left, at once and until the window has passed.
+SELECT r.runs AS rate, r.retry_ms AS rate_retry, k.runs AS keys, k.retry_ms AS keys_retry
+FROM pg_temp.hint('shared-rate', 9) AS r, pg_temp.hint('shared-keys', 9) AS k;
+SELECT r.runs AS rate, k.runs AS keys FROM pg_temp.hint('shared-rate', 9) AS r, pg_temp.hint('shared-keys', 9) AS k;
+-- SDKs count by rows: ours that were not cancelled are among them.
+SELECT queue_name, count(*), count(*) FILTER (WHERE executor_id = 'e1') AS ours FROM dbos.workflow_status
+WHERE rate_limited AND status NOT IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE 'shared%' AND started_at_epoch_ms > 1800000020000 - 10000 GROUP BY 1 ORDER BY 1;
+SET dbos_sys.fake_now = '1800000030000';
+SELECT r.runs AS rate, k.runs AS keys FROM pg_temp.hint('shared-rate', 20) AS r, pg_temp.hint('shared-keys', 20) AS k;
+SET dbos_sys.fake_now = '1800000020000';
+
 -- Runs for others keep nobody from his turn, and are kept: another version's.
 SELECT dbos_sys.register_queue('mixed', '{"fair_by_partition": true}');
 SELECT count(*) FROM dbos_sys.enqueue('mixed', '{w,w,w}', '{[],[],[]}', '{m-1,m-2,m-3}', ARRAY['{"partition_key": "a", "application_version": "v2"}', '{"partition_key": "b"}', '{"partition_key": "a"}']::jsonb[]);

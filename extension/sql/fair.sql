@@ -150,7 +150,10 @@ BEGIN
   END IF;
   IF p_rate_max IS NOT NULL THEN
     WITH counted AS MATERIALIZED (
-      SELECT w.queue_partition_key AS key, count(*) AS starts, min(w.started_at_epoch_ms) AS oldest FROM dbos.workflow_status AS w
+      SELECT w.queue_partition_key AS key, count(*) AS starts, min(w.started_at_epoch_ms) AS oldest,
+        count(*) FILTER (WHERE COALESCE(w.executor_id, '') NOT IN (
+          SELECT e.executor_id FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.incarnation <> '')) AS by_sdk
+      FROM dbos.workflow_status AS w
       WHERE w.rate_limited = true AND w.status NOT IN ('ENQUEUED', 'DELAYED') AND w.queue_name = p_queue
         AND w.started_at_epoch_ms > p_now - p_rate_ms AND (w.application_name = p_application OR w.application_name IS NULL)
         AND w.queue_partition_key = ANY (p_keys)
@@ -159,7 +162,7 @@ BEGIN
       min(dbos_sys.rate_pause(r.oldest, p_rate_ms, p_now)) FILTER (WHERE p_rate_max - r.starts < r.room)
     INTO rooms, retry_ms
     FROM (
-      SELECT k.room, k.place, GREATEST(COALESCE(l.starts, 0), COALESCE(c.starts, 0)) AS starts, LEAST(l.oldest, c.oldest) AS oldest
+      SELECT k.room, k.place, GREATEST(COALESCE(l.starts, 0) + COALESCE(c.by_sdk, 0), COALESCE(c.starts, 0)) AS starts, LEAST(l.oldest, c.oldest) AS oldest
       FROM unnest(p_keys, rooms) WITH ORDINALITY AS k(key, room, place)
       LEFT JOIN counted AS c ON c.key = k.key,
       LATERAL (

@@ -1,6 +1,7 @@
 -- How much of a queue may be taken: its limits, what runs and what was started, and the mark on what is taken.
 -- Starts under a rate limit are logged in dbos_ops.queue_starts: a row of workflow_status forgets its start when it is
--- cancelled or recovered, and then a window would let through more than its rate. Both are counted, because SDKs log nothing.
+-- cancelled or recovered, and then a window would let through more than its rate. SDKs log nothing: what their executors started is counted by
+-- its rows, as they count ours. Executors are forgotten a week after their end; in a longer period their starts then count twice.
 -- Everything here that counts for a limit is called under the queue's advisory lock, which is held until the claim has committed.
 
 -- The limits on a queue's row and its settings; all NULL or false where it has none. `paused`: nothing is to be taken.
@@ -96,10 +97,13 @@ BEGIN
   IF p_rate_max IS NOT NULL AND room > 0 THEN
     SELECT COALESCE(sum(s.runs), 0) AS starts, min(s.started_at) AS oldest INTO v_logged FROM dbos_ops.queue_starts AS s
     WHERE s.queue_name = p_queue AND s.application_name = p_application AND s.whole AND s.partition_key = '' AND s.started_at > p_now - p_rate_ms;
-    SELECT count(*) AS starts, min(w.started_at_epoch_ms) AS oldest INTO v_rows FROM dbos.workflow_status AS w
+    SELECT count(*) AS starts, min(w.started_at_epoch_ms) AS oldest, count(*) FILTER (WHERE COALESCE(w.executor_id, '') NOT IN (
+      SELECT e.executor_id FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.incarnation <> '')) AS by_sdk
+    INTO v_rows FROM dbos.workflow_status AS w
     WHERE w.rate_limited = true AND w.status NOT IN ('ENQUEUED', 'DELAYED') AND w.queue_name = p_queue
       AND w.started_at_epoch_ms > p_now - p_rate_ms AND (w.application_name = p_application OR w.application_name IS NULL);
-    v_free := p_rate_max - GREATEST(v_logged.starts, v_rows.starts);
+    -- The rows alone where some were started before this was logged.
+    v_free := p_rate_max - GREATEST(v_logged.starts + v_rows.by_sdk, v_rows.starts);
     IF v_free < room THEN
       retry_ms := dbos_sys.rate_pause(LEAST(v_logged.oldest, v_rows.oldest), p_rate_ms, p_now);
     END IF;
