@@ -140,6 +140,20 @@ SET dbos_sys.fake_now = '1800000030000';
 SELECT r.runs AS rate, k.runs AS keys FROM pg_temp.hint('shared-rate', 20) AS r, pg_temp.hint('shared-keys', 20) AS k;
 SET dbos_sys.fake_now = '1800000020000';
 
+-- SDKs take '' for a key like any other; ours refuse it, but their rows are found, round after round.
+SELECT dbos_sys.register_queue('nameless', '{"partition_concurrency": 2}');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, queue_partition_key, created_at)
+SELECT format('nameless-%s-%s', k, n), 'ENQUEUED', 'w', 'nameless', k, n FROM unnest('{"",a}'::text[]) AS k, generate_series(1, 3) AS n;
+SELECT * FROM pg_temp.take('nameless', 9, 't-nameless');
+UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE owner_xid = 't-nameless';
+SET dbos_sys.fake_now = '1800000021000';
+SELECT * FROM pg_temp.take('nameless', 9, 't-nameless');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, queue_partition_key, created_at) VALUES ('nameless-late', 'ENQUEUED', 'w', 'nameless', '', 9);
+SET dbos_sys.fake_now = '1800000022000';
+SELECT * FROM pg_temp.take('nameless', 9, 't-nameless');
+SELECT dbos_sys.start('w', '[]', 'x', 'nameless', '{"partition_key": ""}');
+SET dbos_sys.fake_now = '1800000020000';
+
 -- Runs for others keep nobody from his turn, and are kept: another version's.
 SELECT dbos_sys.register_queue('mixed', '{"fair_by_partition": true}');
 SELECT count(*) FROM dbos_sys.enqueue('mixed', '{w,w,w}', '{[],[],[]}', '{m-1,m-2,m-3}', ARRAY['{"partition_key": "a", "application_version": "v2"}', '{"partition_key": "b"}', '{"partition_key": "a"}']::jsonb[]);

@@ -7,7 +7,8 @@
 -- table is small cannot take the one index for the other.
 -- `low` of a queue: no partition that counts stands below it. Index entries that vacuum cannot remove yet lie below, and are not walked.
 
--- Up to `p_budget` partition keys of which runs wait, in order, after `p_after`. It stops at the given time, whatever the number.
+-- Up to `p_budget` (2 or more) partition keys of which runs wait, in order, after `p_after`; after '' from the first on, which may be '' itself, for
+-- SDKs take it as a key. It stops at the given time, whatever the number.
 CREATE OR REPLACE FUNCTION dbos_sys.scan_keys(p_queue text, p_after text, p_budget bigint, p_until timestamptz)
 RETURNS text[]
 LANGUAGE plpgsql
@@ -18,6 +19,10 @@ DECLARE
   v_some text[];
   v_number bigint;
 BEGIN
+  IF p_after = '' AND EXISTS (
+    SELECT FROM dbos.workflow_status AS w WHERE w.status = 'ENQUEUED' AND w.queue_name = p_queue AND w.queue_partition_key = '' OFFSET 0) THEN
+    v_keys := '{""}';
+  END IF;
   LOOP
     v_number := LEAST(p_budget - cardinality(v_keys), 256);
     v_some := ARRAY(
