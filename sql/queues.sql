@@ -143,6 +143,42 @@ SELECT dbos_sys.resume_queue('parts', 'other');
 SELECT dbos_sys.drop_queue('parts', p_application => 'other');
 SELECT dbos_sys.pause_queue('parts', 'shop'), dbos_sys.resume_queue('parts', 'shop');
 
+-- An SDK deletes the row of a queue and nothing else. A queue that bears the name later, an SDK's or ours, has none of the old settings: by
+-- its id, whether or not a tick came between, which then forgets them.
+CREATE VIEW pg_temp.reborn AS SELECT q.concurrency AS in_row, s.concurrency, s.paused, s.fair_by_partition AS fair, s.weights, s.partitioned
+  FROM dbos.queues AS q JOIN dbos_sys.queues() AS s USING (name) WHERE name = 'reborn';
+CREATE VIEW pg_temp.kept AS SELECT queue_id IS NOT NULL AS of_a_row, paused, saved_concurrency, fair, weights,
+  (SELECT count(*) FROM dbos_ops.queue_walks WHERE queue_name = 'reborn') AS walks FROM dbos_ops.queue_settings WHERE queue_name = 'reborn';
+SELECT dbos_sys.register_queue('reborn', '{"concurrency": 3, "fair_by_partition": true, "weights": {"a": 2}}'), dbos_sys.pause_queue('reborn');
+INSERT INTO dbos_ops.queue_walks (queue_name) VALUES ('reborn');
+TABLE pg_temp.reborn;
+DELETE FROM dbos.queues WHERE name = 'reborn';
+INSERT INTO dbos.queues (name, concurrency) VALUES ('reborn', 5);
+TABLE pg_temp.reborn;
+SELECT l.paused, l.partitioned, l.weights FROM dbos_sys.queue_limits('reborn') AS l;
+SELECT dbos_sys.start('w', '[]', 'reborn-1', 'reborn');
+SELECT dbos_sys.resume_queue('reborn');
+TABLE pg_temp.reborn;
+SELECT dbos_sys.pause_queue('reborn');
+TABLE pg_temp.reborn;
+-- The pause is the new one's; ours takes its place.
+DELETE FROM dbos.queues WHERE name = 'reborn';
+SELECT dbos_sys.register_queue('reborn', '{"concurrency": 6}');
+TABLE pg_temp.reborn;
+SELECT dbos_sys.alter_queue('reborn', '{"fair_by_partition": true, "weights": {"a": 2}}'), dbos_sys.pause_queue('reborn');
+-- A tick with a successor, and without one: who serves the queue takes nothing then.
+DELETE FROM dbos.queues WHERE name = 'reborn';
+INSERT INTO dbos.queues (name, concurrency) VALUES ('reborn', 7);
+SELECT dbos_sys.delayed_tick();
+TABLE pg_temp.reborn;
+TABLE pg_temp.kept;
+SELECT dbos_sys.pause_queue('reborn');
+DELETE FROM dbos.queues WHERE name = 'reborn';
+SELECT dbos_sys.delayed_tick();
+TABLE pg_temp.kept;
+SELECT l.paused FROM dbos_sys.queue_limits('reborn') AS l;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'reborn-1';
+
 -- drop_queue() says how many wait.
 SELECT count(*) FROM dbos_sys.enqueue('by-sdk', '{w,w}', '{[],[]}', NULL, ARRAY[NULL, '{"delay_ms": 60000}']::jsonb[]);
 SELECT dbos_sys.drop_queue('by-sdk');

@@ -74,7 +74,7 @@ BEGIN
   LATERAL (
     SELECT q.partition_queue OR COALESCE(s.fair, false)
       OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL AS partitioned
-    FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = r.queue OFFSET 0) AS q
+    FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name AND s.queue_id = q.queue_id WHERE q.name = r.queue OFFSET 0) AS q
   WHERE q.partitioned <> r.with_key LIMIT 1;
   IF NOT FOUND THEN
     RETURN;

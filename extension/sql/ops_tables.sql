@@ -71,9 +71,11 @@ AS $$
       hold_until bigint,
       PRIMARY KEY (application_name, application_version)
     )'),
+  -- Of the queue whose row has this id, and of no later one of its name; NULL: of one that was dropped.
   ('queue_settings', '
     CREATE TABLE dbos_ops.queue_settings (
       queue_name text PRIMARY KEY,
+      queue_id text,
       paused boolean NOT NULL DEFAULT false,
       saved_concurrency integer,
       fair boolean NOT NULL DEFAULT false,

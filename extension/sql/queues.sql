@@ -154,7 +154,30 @@ BEGIN
       'partition_concurrency', q.partition_concurrency, 'partition_worker_concurrency', q.partition_worker_concurrency,
       'partition_rate_limit_max', q.partition_rate_limit_max, 'partition_rate_limit_period_sec', q.partition_rate_limit_period_sec,
       'partition_queue', CASE WHEN q.partition_queue THEN true END, 'polling_interval_sec', q.polling_interval_sec, 'fair_by_partition', s.fair, 'weights', s.weights))
-    FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_name);
+    FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name AND s.queue_id = q.queue_id
+    WHERE q.name = p_name);
+END;
+$$;
+
+-- Settings of a queue that is gone, though another may bear its name by now: SDKs delete its row alone. What is left tells executors that serve
+-- the queue that it is gone: without its limits they would take all of it.
+CREATE OR REPLACE FUNCTION dbos_sys.forget_queue(p_name text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE dbos_ops.queue_settings AS s
+  SET queue_id = NULL, paused = false, saved_concurrency = NULL, fair = false, weights = '{}', updated_at = dbos_sys.now_ms()
+  WHERE s.queue_name = p_name AND s.queue_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = p_name AND q.queue_id = s.queue_id);
+  -- Of its successor these hold what has begun already.
+  IF FOUND AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = p_name) THEN
+    DELETE FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = p_name;
+    DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_name;
+    DELETE FROM dbos_ops.queue_walks AS w WHERE w.queue_name = p_name;
+    DELETE FROM dbos_ops.queue_starts AS s WHERE s.queue_name = p_name;
+  END IF;
 END;
 $$;
 
@@ -166,9 +189,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_now bigint := dbos_sys.now_ms();
-  v_paused boolean := COALESCE((SELECT s.paused FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_name), false);
+  v_paused boolean;
   v_fair boolean := COALESCE((p_options ->> 'fair_by_partition')::boolean, false);
 BEGIN
+  PERFORM dbos_sys.forget_queue(p_name);
+  v_paused := COALESCE((SELECT s.paused FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_name), false);
   UPDATE dbos.queues AS q
   SET concurrency = CASE WHEN v_paused THEN 0 ELSE (p_options ->> 'concurrency')::integer END,
     worker_concurrency = (p_options ->> 'worker_concurrency')::integer,
@@ -181,10 +206,11 @@ BEGIN
     polling_interval_sec = COALESCE((p_options ->> 'polling_interval_sec')::double precision, 1.0), updated_at = v_now,
     application_name = COALESCE(q.application_name, p_application)
   WHERE q.name = p_name;
-  INSERT INTO dbos_ops.queue_settings AS s (queue_name, paused, saved_concurrency, fair, weights, updated_at)
-  VALUES (p_name, v_paused, CASE WHEN v_paused THEN (p_options ->> 'concurrency')::integer END, v_fair, COALESCE(p_options -> 'weights', '{}'), v_now)
+  INSERT INTO dbos_ops.queue_settings AS s (queue_name, queue_id, paused, saved_concurrency, fair, weights, updated_at)
+  SELECT p_name, q.queue_id, v_paused, CASE WHEN v_paused THEN (p_options ->> 'concurrency')::integer END, v_fair, COALESCE(p_options -> 'weights', '{}'), v_now
+  FROM dbos.queues AS q WHERE q.name = p_name
   ON CONFLICT (queue_name) DO UPDATE
-  SET saved_concurrency = EXCLUDED.saved_concurrency, fair = EXCLUDED.fair, weights = EXCLUDED.weights, updated_at = EXCLUDED.updated_at;
+  SET queue_id = EXCLUDED.queue_id, saved_concurrency = EXCLUDED.saved_concurrency, fair = EXCLUDED.fair, weights = EXCLUDED.weights, updated_at = EXCLUDED.updated_at;
   PERFORM dbos_sys.wake(true, false);
 END;
 $$;
@@ -283,10 +309,11 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.check_queue_name(p_name);
   PERFORM dbos_sys.lock_queue(p_name, p_application);
-  INSERT INTO dbos_ops.queue_settings AS s (queue_name, paused, saved_concurrency, updated_at)
-  SELECT q.name, true, q.concurrency, v_now FROM dbos.queues AS q WHERE q.name = p_name
+  PERFORM dbos_sys.forget_queue(p_name);
+  INSERT INTO dbos_ops.queue_settings AS s (queue_name, queue_id, paused, saved_concurrency, updated_at)
+  SELECT q.name, q.queue_id, true, q.concurrency, v_now FROM dbos.queues AS q WHERE q.name = p_name
   ON CONFLICT (queue_name) DO UPDATE
-  SET paused = true, updated_at = v_now,
+  SET queue_id = EXCLUDED.queue_id, paused = true, updated_at = v_now,
     saved_concurrency = CASE WHEN s.paused AND EXCLUDED.saved_concurrency = 0 THEN s.saved_concurrency ELSE EXCLUDED.saved_concurrency END;
   UPDATE dbos.queues AS q SET concurrency = 0, updated_at = v_now WHERE q.name = p_name;
 END;
@@ -306,6 +333,7 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.check_queue_name(p_name);
   PERFORM dbos_sys.lock_queue(p_name, p_application);
+  PERFORM dbos_sys.forget_queue(p_name);
   UPDATE dbos.queues AS q SET concurrency = s.saved_concurrency, updated_at = v_now
   FROM dbos_ops.queue_settings AS s WHERE q.name = p_name AND s.queue_name = p_name AND s.paused AND q.concurrency = 0;
   UPDATE dbos_ops.queue_settings AS s SET paused = false, saved_concurrency = NULL, updated_at = v_now WHERE s.queue_name = p_name;
@@ -316,7 +344,8 @@ COMMENT ON FUNCTION dbos_sys.resume_queue(text, text) IS
 'Ends a pause; the limits are those of before, or what was set meanwhile. Not paused: nothing happens.
 p_application: refused (WF001) when the queue is another''s. Errors: WF001, WF030 (not registered).';
 
--- An SDK that registered a paused queue again has written its limit over the pause: that limit is kept for later.
+-- An SDK that deleted a queue has left its settings. One that registered a paused queue again has written its limit over the pause: that limit is
+-- kept for later.
 CREATE OR REPLACE FUNCTION dbos_sys.hold_pauses()
 RETURNS void
 LANGUAGE plpgsql
@@ -326,8 +355,16 @@ DECLARE
   v_name text;
 BEGIN
   FOR v_name IN
+    SELECT s.queue_name FROM dbos_ops.queue_settings AS s
+    WHERE s.queue_id IS NOT NULL AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = s.queue_name AND q.queue_id = s.queue_id)
+    FOR NO KEY UPDATE SKIP LOCKED
+  LOOP
+    PERFORM dbos_sys.forget_queue(v_name);
+  END LOOP;
+  FOR v_name IN
     SELECT q.name FROM dbos_ops.queue_settings AS s, LATERAL (
-      SELECT r.name FROM dbos.queues AS r WHERE r.name = s.queue_name AND r.concurrency IS DISTINCT FROM 0 FOR NO KEY UPDATE SKIP LOCKED) AS q
+      SELECT r.name FROM dbos.queues AS r
+      WHERE r.name = s.queue_name AND r.queue_id = s.queue_id AND r.concurrency IS DISTINCT FROM 0 FOR NO KEY UPDATE SKIP LOCKED) AS q
     WHERE s.paused
   LOOP
     PERFORM dbos_sys.pause_queue(v_name);
@@ -356,14 +393,11 @@ BEGIN
         format('Let them run or cancel them, or: SELECT dbos_sys.drop_queue(%L, p_force => true);', p_name));
     END IF;
   END IF;
+  INSERT INTO dbos_ops.queue_settings AS s (queue_name, queue_id, updated_at)
+  SELECT q.name, q.queue_id, dbos_sys.now_ms() FROM dbos.queues AS q WHERE q.name = p_name
+  ON CONFLICT (queue_name) DO UPDATE SET queue_id = EXCLUDED.queue_id;
   DELETE FROM dbos.queues AS q WHERE q.name = p_name;
-  -- What is left tells executors that serve the queue that it is gone: without its limits they would take all of it.
-  INSERT INTO dbos_ops.queue_settings AS s (queue_name, updated_at) VALUES (p_name, dbos_sys.now_ms())
-  ON CONFLICT (queue_name) DO UPDATE SET paused = false, saved_concurrency = NULL, fair = false, weights = '{}', updated_at = EXCLUDED.updated_at;
-  DELETE FROM dbos_ops.queue_arrivals AS a WHERE a.queue_name = p_name;
-  DELETE FROM dbos_ops.queue_partitions AS p WHERE p.queue_name = p_name;
-  DELETE FROM dbos_ops.queue_walks AS w WHERE w.queue_name = p_name;
-  DELETE FROM dbos_ops.queue_starts AS s WHERE s.queue_name = p_name;
+  PERFORM dbos_sys.forget_queue(p_name);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_queue(text, boolean, text) IS
@@ -387,7 +421,7 @@ BEGIN
       OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL,
     q.created_at, q.updated_at, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,
     q.partition_rate_limit_period_sec, COALESCE(s.fair, false), COALESCE(s.weights, '{}'), COALESCE(s.paused, false)
-  FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name ORDER BY q.name;
+  FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name AND s.queue_id = q.queue_id ORDER BY q.name;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.queues() IS

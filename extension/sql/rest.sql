@@ -18,7 +18,7 @@ BEGIN
     (SELECT w.delay_until_epoch_ms FROM dbos.workflow_status AS w
      WHERE w.status = 'DELAYED' AND w.delay_until_epoch_ms IS NOT NULL ORDER BY w.delay_until_epoch_ms LIMIT 1),
     CASE WHEN EXISTS (
-           SELECT FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name
+           SELECT FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name AND q.queue_id = s.queue_id
            WHERE s.paused AND q.concurrency IS DISTINCT FROM 0) THEN v_now + v_interval END,
     -- deadline_tick: the next deadline.
     (SELECT w.workflow_deadline_epoch_ms FROM dbos.workflow_status AS w

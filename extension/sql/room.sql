@@ -18,7 +18,7 @@ BEGIN
       OR COALESCE(q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max) IS NOT NULL,
     COALESCE(s.paused, false), CASE WHEN s.fair THEN s.weights ELSE '{}' END
   INTO concurrency, worker, rate_max, rate_ms, part_concurrency, part_worker, part_rate_max, part_rate_ms, partitioned, paused, weights
-  FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name WHERE q.name = p_queue;
+  FROM dbos.queues AS q LEFT JOIN dbos_ops.queue_settings AS s ON s.queue_name = q.name AND s.queue_id = q.queue_id WHERE q.name = p_queue;
   -- Dropped, by us or by an SDK: it is nobody's until it is registered again. One that never was has no settings, and no limits.
   IF NOT FOUND AND NOT starts_with(p_queue, '_dbos_') THEN
     paused := EXISTS (SELECT FROM dbos_ops.queue_settings AS s WHERE s.queue_name = p_queue);

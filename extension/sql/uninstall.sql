@@ -62,7 +62,8 @@ BEGIN
     RETURN '{}';
   END IF;
   RETURN ARRAY(
-    SELECT dbos_sys.shown(s.queue_name) FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name WHERE s.paused ORDER BY s.queue_name);
+    SELECT dbos_sys.shown(s.queue_name) FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name AND q.queue_id = s.queue_id
+    WHERE s.paused ORDER BY s.queue_name);
 END;
 $$;
 
