@@ -309,6 +309,33 @@ SELECT version FROM pg_temp.rows;
 SELECT pg_temp.at(12101), dbos_sys.watch_tick();
 SELECT version FROM pg_temp.rows;
 
+-- Sessions that are named after the executor alone: what each began last tells its version, and the latest counts where nothing does.
+DELETE FROM dbos.workflow_status;
+DELETE FROM dbos_ops.watched_sessions;
+SELECT dbos_sys.unwatch('shop'), pg_temp.at(13000), pg_temp.version('v5');
+CALL pg_temp.session('shop-one');
+SELECT dbos_sys.watch('shop', session_name => 'shop-{executor}', version_gone => 'upgrade');
+SELECT count(*) FROM dbos_sys.watch('shop', session_name => 'shop-{executor}');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_version, application_name, queue_name, executor_id, created_at, recovery_attempts)
+SELECT 'u-' || v, 'ENQUEUED', 'checkout', 'v' || v, 'shop', 'orders', 'one', 1800013001000, 0 FROM generate_series(4, 5) AS v;
+SELECT * FROM dbos_sys.watched_versions();
+-- It runs v4, or did last: then that is here, and the latest is not known to be.
+SELECT pg_temp.pending('u-run', 'one', 'v4');
+SELECT * FROM dbos_sys.watched_versions();
+UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid = 'u-run';
+SELECT * FROM dbos_sys.watched_versions();
+-- An executor of another application says nothing, nor does one that is not connected.
+SELECT pg_temp.at(13002), pg_temp.pending('u-other', 'one', 'v5', 'other'), pg_temp.pending('u-gone', 'two', 'v5');
+SELECT * FROM dbos_sys.watched_versions();
+-- Deployed: the process of the same name has begun something of v5, and what is left of v4 strands. Nobody moves it.
+SELECT pg_temp.at(13003), pg_temp.pending('u-new', 'one', 'v5');
+SELECT pg_temp.at(13010), dbos_sys.watch_tick(), pg_temp.at(13200), dbos_sys.watch_tick();
+SELECT application_version, gone_since - 1800000000000 AS gone, pending, waiting, unstarted FROM dbos_sys.watched_versions();
+SELECT version FROM pg_temp.rows WHERE id = 'u-4';
+-- Nobody is connected.
+CALL pg_temp.session('elsewhere');
+SELECT application_version, waiting FROM dbos_sys.watched_versions();
+
 -- Without the tables it is said so.
 \set ON_ERROR_ROLLBACK on
 BEGIN;

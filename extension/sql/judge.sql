@@ -161,6 +161,34 @@ BEGIN
 END;
 $$;
 
+-- Versions that connected executors run, where sessions are named after the executor alone: the version of what each began last, among what runs now
+-- and the application's newest workflows. One that has begun nothing there counts for the latest version. Good enough for a list, and no ground to
+-- move anything: an idle executor of an old version is not known.
+CREATE OR REPLACE FUNCTION dbos_sys.versions_begun(p_application text, p_pattern text)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    WITH begun AS (
+      SELECT w.executor_id, w.application_version, COALESCE(w.started_at_epoch_ms, w.created_at) AS at FROM dbos.workflow_status AS w
+      WHERE w.status = 'PENDING' AND COALESCE(w.application_name, '') = p_application
+      UNION ALL
+      SELECT n.executor_id, n.application_version, n.at
+      FROM (
+        SELECT w.executor_id, w.application_version, w.status, COALESCE(w.started_at_epoch_ms, w.created_at) AS at FROM dbos.workflow_status AS w
+        WHERE COALESCE(w.application_name, '') = p_application ORDER BY w.created_at DESC LIMIT 5000) AS n
+      -- What waits bears the id of who enqueued it.
+      WHERE n.status NOT IN ('ENQUEUED', 'DELAYED')),
+    last AS (
+      SELECT DISTINCT ON (b.executor_id) dbos_sys.session_name(p_pattern, b.executor_id, NULL) AS name, b.application_version
+      FROM begun AS b WHERE b.executor_id <> '' ORDER BY b.executor_id, b.at DESC)
+    SELECT DISTINCT COALESCE(l.application_version, dbos_sys.newest_version(p_application))
+    FROM dbos_sys.sessions_like(p_pattern, NULL) AS s(name) LEFT JOIN last AS l ON l.name = s.name);
+END;
+$$;
+
 -- Versions with unfinished work that no executor runs: no session of that version, no registered executor or heartbeat of it.
 CREATE OR REPLACE FUNCTION dbos_sys.versions_gone(p_application text, p_now bigint)
 RETURNS TABLE (application_version text, pending bigint, waiting bigint, unstarted bigint)
@@ -169,7 +197,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_pattern text := (SELECT w.session_name FROM dbos_ops.watches AS w WHERE w.application_name = p_application);
-  v_versioned boolean := v_pattern LIKE '%{version}%';
+  -- NULL: the sessions' names tell.
+  v_begun text[] := CASE WHEN v_pattern NOT LIKE '%{version}%' THEN dbos_sys.versions_begun(p_application, v_pattern) END;
 BEGIN
   RETURN QUERY
   SELECT w.application_version, count(*) FILTER (WHERE w.status = 'PENDING'), count(*) FILTER (WHERE w.status <> 'PENDING'),
@@ -181,7 +210,8 @@ BEGIN
       SELECT FROM dbos_ops.executors AS e
       WHERE e.application_name = p_application AND COALESCE(e.application_version, w.application_version) = w.application_version
         AND e.ended_at IS NULL AND e.last_seen + e.lease_ms > p_now)
-    AND NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, CASE WHEN v_versioned THEN w.application_version END));
+    AND CASE WHEN v_begun IS NULL THEN NOT EXISTS (SELECT FROM dbos_sys.sessions_like(v_pattern, w.application_version))
+             ELSE (w.application_version = ANY (v_begun)) IS NOT TRUE END;
 END;
 $$;
 

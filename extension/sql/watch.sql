@@ -25,7 +25,8 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('version_gone is %s', dbos_sys.shown(p_version_gone)), 'Allowed: wait, upgrade, upgrade_unstarted.');
   ELSIF p_version_gone <> 'wait' AND p_session_name NOT LIKE '%{version}%' THEN
     PERFORM dbos_sys.fail('WF001', format('version_gone is %s, and session name %s does not tell versions apart', dbos_sys.shown(p_version_gone),
-      dbos_sys.shown(p_session_name)), 'It has no {version}.', v_example);
+      dbos_sys.shown(p_session_name)), 'It has no {version}: an idle executor of an old version cannot be told from one of the latest.',
+      'Name the sessions with their version as well (docs/adopt.md): as ''dbos_transact_{executor}_{version}''; or leave it at wait: watched_versions() lists what strands.');
   ELSIF p_version_grace NOT BETWEEN 1000 AND 2592000000 THEN
     PERFORM dbos_sys.fail('WF001', format('version_grace is %s ms', p_version_grace), 'Allowed: 1 s to 30 days.');
   END IF;
@@ -171,7 +172,8 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.watched_versions(text) IS
 'Versions of watched applications with unfinished workflows and no executor: what is PENDING, what waits (enqueued or delayed), and what of that was
-never started. gone_since (ms) is NULL for the latest version, whose work nobody else may take.';
+never started. Where session_name of watch() has no {version}, an executor counts for the version of what it began last, and for the latest when
+that is not known. gone_since (ms) is NULL for the latest version, whose work nobody else may take.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.watch(
   application text, grace interval DEFAULT '5 s', session_name text DEFAULT 'dbos_transact_{executor}_{version}', accept_unfenced boolean DEFAULT false,
