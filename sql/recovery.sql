@@ -107,21 +107,28 @@ SELECT state, ended_why FROM dbos_sys.executors() WHERE executor_id = 's';
 
 -- Executors of other SDKs by heartbeats alone: the first begins, a later one revives. Ids repeat among applications: each speaks for its own
 -- workflows, and one without an application for those that have none.
-UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid LIKE 'sdk-%';
-SELECT dbos_sys.heartbeat('local', '10 s');
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'pod-1' WHERE workflow_uuid LIKE 'sdk-%';
+SELECT dbos_sys.heartbeat('pod-1', '10 s');
 \echo :LAST_ERROR_SQLSTATE
 UPDATE dbos.workflow_status SET status = 'ENQUEUED' WHERE workflow_uuid = 'sdk-1';
-SELECT state FROM dbos_sys.heartbeat('local', '10 s', 'ts');
+SELECT state FROM dbos_sys.heartbeat('pod-1', '10 s', 'ts');
 UPDATE dbos.workflow_status SET application_name = 'py' WHERE workflow_uuid = 'sdk-1';
 UPDATE dbos.workflow_status SET status = 'ENQUEUED' WHERE workflow_uuid = 'sdk-3';
-SELECT state FROM dbos_sys.heartbeat('local', '10 s');
+SELECT state FROM dbos_sys.heartbeat('pod-1', '10 s');
 UPDATE dbos.workflow_status SET status = 'PENDING' WHERE workflow_uuid LIKE 'sdk-%';
-SELECT application_name, incarnation, state, lease_ms, sessions, pending FROM dbos_sys.executors() WHERE executor_id = 'local';
+SELECT application_name, incarnation, state, lease_ms, sessions, pending FROM dbos_sys.executors() WHERE executor_id = 'pod-1';
 -- An operator who names no application means all.
-SELECT dbos_sys.recover('{local}');
+SELECT dbos_sys.recover('{pod-1}');
 \echo :LAST_ERROR_SQLSTATE
-SELECT dbos_sys.recover('{local}', p_force => true);
+SELECT dbos_sys.recover('{pod-1}', p_force => true);
 SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sdk-%' ORDER BY 1;
+
+-- An id that processes share cannot have heartbeats: the end of one's would take what the other runs.
+UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'local' WHERE workflow_uuid LIKE 'sdk-%';
+SELECT dbos_sys.heartbeat('local', '10 s', 'ts');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.heartbeat('local');
+SELECT count(*) FROM dbos_sys.executors() WHERE executor_id = 'local';
 
 -- Bad input.
 SELECT dbos_sys.register_executor(NULL, 'e', 'i', 'v');

@@ -134,8 +134,8 @@ COMMENT ON FUNCTION dbos_sys.register_executor(text, text, text, text, bigint) I
 enqueued again at once. Registers the application''s version. p_lease_ms: 1 s to 1 day, how long the executor counts as alive without a
 heartbeat. maintained: a worker has ticked within 5 s. Errors: WF001, WF020 (another process lives under the id), WF021.';
 
--- Arguments of heartbeat(). Ids repeat among applications ("local" is upstream's default), so an id alone stands for workflows without one:
--- who means others must say which.
+-- Arguments of heartbeat(). Ids repeat among applications, so an id alone stands for workflows without one: who means others must say which.
+-- "local" is what every process is called that was given no id: a heartbeat of one would speak for all, and its end give away what the others run.
 CREATE OR REPLACE FUNCTION dbos_sys.check_heartbeat(p_executor text, p_lease bigint, p_application text, p_incarnation text, p_version text)
 RETURNS void
 LANGUAGE plpgsql
@@ -154,6 +154,11 @@ BEGIN
     RETURN;
   END IF;
   PERFORM dbos_sys.check_installed();
+  IF p_executor = 'local' THEN
+    PERFORM dbos_sys.fail('WF023', 'executor id "local" may be any number of processes',
+      'It is what an SDK takes when nobody gives an id. The end of one process''s heartbeats would take the work of another that lives.',
+      'Set DBOS__VMID to a name of its own for each process (pod name, unit instance, host and number: docs/adopt.md), and send heartbeats under that.');
+  END IF;
   IF p_application IS NOT NULL THEN
     PERFORM dbos_sys.check_text('application', p_application);
   ELSE
@@ -205,7 +210,8 @@ ended means that the incarnation was recovered or replaced. Without one it serve
 call begins it, and workflows of the executor id and application are enqueued again when it is over; those that an SDK without owner fencing runs
 (before schema 123, Java) only with p_accept_unfenced, for an executor that lives after all would overwrite the other''s result. p_application NULL: workflows that have no
 application, as SDKs before shared schema 100 write them; refused when the id runs workflows of a named one. maintained: somebody has ticked
-within 5 s, with p_incarnation somebody else than sessions of the caller''s application_name. Errors: WF001.';
+within 5 s, with p_incarnation somebody else than sessions of the caller''s application_name. Errors: WF001, WF023 (executor id local, without
+p_incarnation).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.held(p_application text, p_executor text, p_incarnation text)
 RETURNS TABLE (id text, token text)
