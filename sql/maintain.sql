@@ -118,6 +118,71 @@ SELECT dbos_sys.is_ticking(1800000719999), dbos_sys.is_ticking(1800000720000);
 SELECT pg_temp.at(721), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
 ROLLBACK;
+-- Nor is it a gap when nobody ticked and an executor's heartbeats went on: the client that ticked has died. Its sessions are looked at anew.
+BEGIN;
+TRUNCATE dbos_ops.ticker, dbos_ops.executors;
+SELECT pg_temp.at(1000);
+SET application_name = 'dbos_sys/t1';
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'ticker', 't1', 'v1');
+RESET application_name;
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'other', 'o1', 'v1');
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'mute', 'm1', 'v1', 5000);
+SELECT dbos_sys.recover_tick();
+SELECT executor_id, state, sessions FROM dbos_sys.executors() ORDER BY 1;
+SELECT pg_temp.at(1005);
+SELECT state, maintained FROM dbos_sys.heartbeat('other', '15 s', 'shop', 'o1');
+SELECT pg_temp.at(1010);
+SELECT state, maintained FROM dbos_sys.heartbeat('other', '15 s', 'shop', 'o1');
+SAVEPOINT before_the_tick;
+SELECT dbos_sys.recover_tick();
+SELECT hold_from, hold_until FROM dbos_ops.ticker;
+SELECT executor_id, state, ended_why FROM dbos_sys.executors() ORDER BY 1;
+SELECT pg_temp.at(1011.999), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_why FROM dbos_sys.executors() WHERE executor_id = 'ticker';
+SELECT pg_temp.at(1012), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_why FROM dbos_sys.executors() WHERE executor_id = 'ticker';
+-- Suspected before the gap is not suspected since.
+ROLLBACK TO before_the_tick;
+UPDATE dbos_ops.executors SET suspect_since = 1800001000000 WHERE executor_id = 'ticker';
+SELECT dbos_sys.recover_tick();
+SELECT ended_at, suspect_since - 1800000000000 AS suspect_since FROM dbos_ops.executors WHERE executor_id = 'ticker';
+-- Heartbeats that paused for more than five seconds prove nothing, at the beginning, in the middle, or at the end.
+ROLLBACK TO before_the_tick;
+UPDATE dbos_ops.executors SET steady_since = 1800001005001 WHERE executor_id = 'other';
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK TO before_the_tick;
+SELECT pg_temp.at(1015.001), dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK TO before_the_tick;
+SELECT pg_temp.at(1015.001);
+SELECT state FROM dbos_sys.heartbeat('other', '15 s', 'shop', 'o1');
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK TO before_the_tick;
+SELECT now_ms FROM dbos_sys.register_executor('shop', 'other', 'o1', 'v1');
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+-- Heartbeats without an incarnation prove the same.
+ROLLBACK TO before_the_tick;
+DELETE FROM dbos_ops.executors WHERE executor_id = 'other';
+DO $$ BEGIN
+  FOR s IN 1004 .. 1019 BY 5 LOOP
+    PERFORM pg_temp.at(s), dbos_sys.heartbeat('sdk', '15 s', 'ts');
+  END LOOP;
+END $$;
+SELECT dbos_sys.recover_tick();
+SELECT hold_from, hold_until FROM dbos_ops.ticker;
+-- A server start is one whatever went on, and watched sessions were not looked at.
+ROLLBACK TO before_the_tick;
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK TO before_the_tick;
+SELECT count(*) FROM dbos_sys.watch('shop', force => true);
+SELECT dbos_sys.recover_tick();
+SELECT hold_until - 1800000000000 AS hold_until FROM dbos_ops.ticker;
+ROLLBACK;
 -- So do statistics that began anew: a server that restarts in place after a crash keeps its start time.
 SELECT pg_stat_reset_shared('archiver');
 SELECT pg_temp.at(207), dbos_sys.recover_tick();

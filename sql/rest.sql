@@ -72,7 +72,8 @@ SELECT pg_temp.at(121), dbos_sys.rest_tick();
 DELETE FROM dbos.workflow_status;
 SELECT pg_temp.at(130.001), dbos_sys.is_maintained(dbos_sys.now_ms()), dbos_sys.recover_tick();
 SELECT * FROM pg_temp.ticker();
--- So is the time from when an executor registered, sent its first heartbeat, or a watch began: the worker was woken then, and did not come.
+-- So is the time from when an executor registered, sent its first heartbeat, or a watch began: the worker was woken then, and did not come. Unless
+-- heartbeats went on: then only the worker stood still.
 CREATE FUNCTION pg_temp.comes(p_what text) RETURNS TABLE (what text, at_once boolean, later boolean, gap boolean) LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM dbos_ops.executors;
@@ -83,13 +84,12 @@ BEGIN
   END IF;
   PERFORM pg_temp.at(200), dbos_sys.recover_tick(), dbos_sys.rest_tick(), pg_temp.at(210);
   CASE p_what
-    WHEN 'executor' THEN PERFORM dbos_sys.register_executor('shop', 'e3', 'i3', 'v1');
+    WHEN 'silent executor', 'executor' THEN PERFORM dbos_sys.register_executor('shop', 'e3', 'i3', 'v1');
     WHEN 'heartbeat' THEN PERFORM dbos_sys.heartbeat('sdk', '15 s', 'shop');
     WHEN 'watch' THEN PERFORM dbos_sys.watch(NULL, force => true);
     ELSE NULL;
   END CASE;
   at_once := dbos_sys.is_maintained(dbos_sys.now_ms());
-  -- Its heartbeats come nevertheless.
   PERFORM pg_temp.at(212);
   IF p_what = 'executor' THEN
     PERFORM dbos_sys.heartbeat('e3', '15 s', 'shop', 'i3');
@@ -99,7 +99,7 @@ BEGIN
   PERFORM dbos_sys.recover_tick();
   RETURN QUERY SELECT p_what, at_once, later, t.hold_from IS NOT NULL FROM pg_temp.ticker() AS t;
 END $$;
-SELECT c.* FROM (VALUES ('nobody'), ('executor'), ('heartbeat'), ('watch')) AS w(what), pg_temp.comes(w.what) AS c;
+SELECT c.* FROM (VALUES ('nobody'), ('silent executor'), ('executor'), ('heartbeat'), ('watch')) AS w(what), pg_temp.comes(w.what) AS c;
 DELETE FROM dbos_ops.watches;
 DELETE FROM dbos_ops.executors;
 -- Another server knows nothing of the rest.

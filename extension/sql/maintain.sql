@@ -50,16 +50,19 @@ COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows wh
 
 -- Notes the tick. After a server start, a promotion (another server) or a gap every lease looks expired, so nobody seen before `hold_from`
 -- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then. Ticks that come seldom, but
--- regularly, are no gap: after each of them everybody would be waited for again, and nobody ever recovered.
-CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint)
+-- regularly, are no gap: after each of them everybody would be waited for again, and nobody ever recovered. Nor is it one when only the ticks failed,
+-- as when the client that ticked has died; but what was suspected before it is suspected anew then (`anew`), for it was not looked at meanwhile.
+CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint, OUT anew boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_start timestamptz := dbos_sys.server_start();
   v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
-  v_gone boolean := COALESCE(v_pause > GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'), 2 * dbos_sys.tick_pause()), false);
+  v_gone boolean := COALESCE(v_pause > GREATEST(dbos_sys.heartbeat_gap(), 2 * dbos_sys.tick_pause()), false);
 BEGIN
+  anew := v_gone AND dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
+  v_gone := v_gone AND NOT anew;
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
   VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE
@@ -74,7 +77,8 @@ END;
 $$;
 
 -- Judges one executor, whose row the caller has locked; returns the runs put back.
-CREATE OR REPLACE FUNCTION dbos_sys.judge_executor(p_application text, p_executor text, p_now bigint, p_hold_from bigint, p_hold_until bigint)
+CREATE OR REPLACE FUNCTION dbos_sys.judge_executor(
+  p_application text, p_executor text, p_now bigint, p_hold_from bigint, p_hold_until bigint, p_anew boolean)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -82,6 +86,7 @@ AS $$
 DECLARE
   v_executor record;
   v_here boolean;
+  v_suspect_since bigint;
   v_why text;
   v_fenced boolean;
   v_rows integer;
@@ -89,13 +94,14 @@ BEGIN
   SELECT e.* INTO v_executor FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
   IF v_executor.ended_at IS NULL THEN
     v_here := dbos_sys.has_session(v_executor.incarnation);
+    v_suspect_since := CASE WHEN NOT p_anew THEN v_executor.suspect_since END;
     v_why := CASE
       WHEN p_now < p_hold_until AND v_executor.last_seen <= p_hold_from THEN NULL
       WHEN v_executor.last_seen + v_executor.lease_ms <= p_now THEN 'lease over'
-      WHEN NOT v_here AND v_executor.suspect_since + dbos_sys.setting_ms('grace', '2s') <= p_now THEN 'sessions gone' END;
+      WHEN NOT v_here AND v_suspect_since + dbos_sys.setting_ms('grace', '2s') <= p_now THEN 'sessions gone' END;
     IF v_here AND (NOT v_executor.sessions OR v_executor.suspect_since IS NOT NULL) THEN
       UPDATE dbos_ops.executors AS e SET sessions = true, suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
-    ELSIF NOT v_here AND v_executor.sessions AND v_executor.suspect_since IS NULL THEN
+    ELSIF NOT v_here AND v_executor.sessions AND v_suspect_since IS NULL THEN
       UPDATE dbos_ops.executors AS e SET suspect_since = p_now WHERE e.application_name = p_application AND e.executor_id = p_executor;
     END IF;
     -- A start or claim that is still under way keeps its executor for this tick.
@@ -159,7 +165,7 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.recover_tick', 0)) THEN
     RETURN 0;
   END IF;
-  SELECT n.hold_from, n.hold_until INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
+  SELECT n.hold_from, n.hold_until, n.anew INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
   PERFORM pg_stat_clear_snapshot();
   -- First, for the rows that they have locked hide their executor from the loop.
   PERFORM dbos_sys.end_stuck_sessions();
@@ -168,7 +174,7 @@ BEGIN
     SELECT e.application_name, e.executor_id FROM dbos_ops.executors AS e
     WHERE e.ended_at IS NULL OR e.suspect_since IS NOT NULL FOR UPDATE SKIP LOCKED
   LOOP
-    v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until);
+    v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until, v_hold.anew);
   END LOOP;
   -- Only where there are some: a statement that may write the table has the worker look again.
   IF EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL) THEN
@@ -180,8 +186,8 @@ $$;
 COMMENT ON FUNCTION dbos_sys.recover_tick() IS
 'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
 no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual pause, without a
-tick, a rest of the background worker not counted, executors that have not been seen since are left alone for the longest lease and
-dbos_sys.reconnect_backoff; pg_stat_reset_shared(''archiver'') counts as a server start. Ended executors are forgotten after a week.';
+tick, executors that have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff; a rest of the background worker
+does not count, nor does a gap in which an executor''s heartbeats went on while nothing was watched; pg_stat_reset_shared(''archiver'') counts as a server start. Ended executors are forgotten after a week.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.maintain()
 RETURNS TABLE (tick text, rows integer)

@@ -8,6 +8,7 @@ IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
+  -- steady_since: from then to last_seen heartbeats came without a gap (heartbeat_gap).
   ('executors', '
     CREATE TABLE dbos_ops.executors (
       application_name text NOT NULL,
@@ -22,6 +23,7 @@ AS $$
       ended_at bigint,
       ended_why text,
       accept_unfenced boolean NOT NULL DEFAULT false,
+      steady_since bigint,
       PRIMARY KEY (application_name, executor_id)
     )'),
   -- next_tick: the background worker rests until then; NULL: it does not. ticked_by: the name of the session that ticked last.

@@ -120,12 +120,12 @@ BEGIN
   IF v_before IS DISTINCT FROM p_incarnation THEN
     PERFORM dbos_sys.requeue_executor(p_application, p_executor, NULL, false);
   END IF;
-  INSERT INTO dbos_ops.executors AS e (application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions)
-  VALUES (p_application, p_executor, p_incarnation, p_version, p_lease_ms, v_now, v_now, dbos_sys.has_session(p_incarnation))
+  INSERT INTO dbos_ops.executors AS e (application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, steady_since, sessions)
+  VALUES (p_application, p_executor, p_incarnation, p_version, p_lease_ms, v_now, v_now, v_now, dbos_sys.has_session(p_incarnation))
   ON CONFLICT (application_name, executor_id) DO UPDATE
   SET incarnation = EXCLUDED.incarnation, application_version = EXCLUDED.application_version, lease_ms = EXCLUDED.lease_ms,
     started_at = CASE WHEN e.incarnation = EXCLUDED.incarnation THEN e.started_at ELSE EXCLUDED.started_at END, last_seen = EXCLUDED.last_seen,
-    sessions = EXCLUDED.sessions, suspect_since = NULL, ended_at = NULL, ended_why = NULL;
+    steady_since = EXCLUDED.steady_since, sessions = EXCLUDED.sessions, suspect_since = NULL, ended_at = NULL, ended_why = NULL;
   RETURN QUERY SELECT v_now, dbos_sys.is_maintained(v_now), dbos_sys.version();
 END;
 $$;
@@ -182,21 +182,23 @@ AS $$
 DECLARE
   v_now bigint := dbos_sys.now_ms();
   v_lease bigint := dbos_sys.interval_ms('lease', p_lease);
+  v_gap bigint := dbos_sys.heartbeat_gap();
   v_rows integer;
 BEGIN
   PERFORM dbos_sys.check_heartbeat(p_executor, v_lease, p_application, p_incarnation, p_version);
   IF p_incarnation IS NULL THEN
     PERFORM dbos_sys.note_server();
     INSERT INTO dbos_ops.executors AS e (
-      application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, sessions, accept_unfenced)
-    VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, false, COALESCE(p_accept_unfenced, false))
+      application_name, executor_id, incarnation, application_version, lease_ms, started_at, last_seen, steady_since, sessions, accept_unfenced)
+    VALUES (COALESCE(p_application, ''), p_executor, '', p_version, v_lease, v_now, v_now, v_now, false, COALESCE(p_accept_unfenced, false))
     ON CONFLICT (application_name, executor_id) DO UPDATE
     SET accept_unfenced = EXCLUDED.accept_unfenced, application_version = COALESCE(EXCLUDED.application_version, e.application_version), lease_ms = EXCLUDED.lease_ms, last_seen = EXCLUDED.last_seen,
-      suspect_since = NULL, ended_at = NULL, ended_why = NULL
+      steady_since = CASE WHEN v_now <= e.last_seen + v_gap THEN e.steady_since ELSE v_now END, suspect_since = NULL, ended_at = NULL, ended_why = NULL
     WHERE e.incarnation = '';
   ELSE
     UPDATE dbos_ops.executors AS e
-    SET last_seen = v_now, lease_ms = v_lease, suspect_since = NULL, sessions = e.sessions OR dbos_sys.has_session(p_incarnation)
+    SET last_seen = v_now, steady_since = CASE WHEN v_now <= e.last_seen + v_gap THEN e.steady_since ELSE v_now END, lease_ms = v_lease, suspect_since = NULL,
+      sessions = e.sessions OR dbos_sys.has_session(p_incarnation)
     WHERE e.application_name = p_application AND e.executor_id = p_executor AND e.incarnation = p_incarnation AND e.ended_at IS NULL;
   END IF;
   GET DIAGNOSTICS v_rows = ROW_COUNT;

@@ -81,3 +81,29 @@ BEGIN
   END IF;
 END;
 $$;
+
+-- A longer pause between two heartbeats, or between two ticks where they usually come closer, may have been a downtime.
+CREATE OR REPLACE FUNCTION dbos_sys.heartbeat_gap()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN GREATEST(5000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
+END;
+$$;
+
+-- Whether an executor's heartbeats came all the time since `p_since`: then the server was up and could be reached, and only nobody ticked. That is as
+-- good as ticks of that executor's would have been. Watched sessions nobody looked at meanwhile, so where there are watches it counts for nothing.
+CREATE OR REPLACE FUNCTION dbos_sys.only_ticks_failed(p_since bigint, p_now bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN NOT EXISTS (SELECT FROM dbos_ops.watches)
+    AND EXISTS (
+      SELECT FROM dbos_ops.executors AS e
+      WHERE e.steady_since <= p_since + dbos_sys.heartbeat_gap() AND e.last_seen >= p_now - dbos_sys.heartbeat_gap());
+END;
+$$;

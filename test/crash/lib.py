@@ -25,12 +25,12 @@ ROLE = "app"
 
 
 class Server(Cluster):
-    """A private server with the system database; `grace` and `tick` in ms."""
+    """A private server with the system database; `grace` and `tick` in ms. Not `maintained`: no background worker is at work in it."""
 
-    def __init__(self, name, grace, tick, folder, *settings):
+    def __init__(self, name, grace, tick, folder, *settings, maintained=True):
         options = [f"--conf=dbos_sys.grace={grace}", f"--conf=dbos_sys.tick_interval={tick}", "--conf=track_commit_timestamp=on",
                    "--conf=max_connections=120", "--conf=log_min_messages=warning", *(f"--conf={s}" for s in settings)]
-        super().__init__(name, "--tcp", *[word for option in options for word in option.split("=", 1)])
+        super().__init__(name, "--tcp", *([] if maintained else ["--databases", ""]), *[word for option in options for word in option.split("=", 1)])
         self.grace, self.folder = grace / 1000, folder
         self.lock = threading.Lock()
         admin = self.session("postgres")
@@ -39,7 +39,8 @@ class Server(Cluster):
         session.query("CREATE EXTENSION dbos_sys")
         session.query(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.env['PASSWORD']}'; SELECT dbos_sys.install('{ROLE}')")
         self.close_sessions()
-        self.wait_for_ticks()
+        if maintained:
+            self.wait_for_ticks()
 
     def session(self, database=DATABASE, user="postgres"):
         with self.lock:

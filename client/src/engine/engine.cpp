@@ -10,6 +10,8 @@ namespace dbos::detail {
 namespace {
 
 constexpr std::chrono::seconds kHeldInterval{5};
+// A third of the lease, but closer than 5 s with all that delays one: heartbeats that go on so prove that the server was up while nobody ticked.
+constexpr Milliseconds kBeatInterval{3000};
 // Sooner when workflows have ended, by whatever hand: so long after the last time, and longer the more there is to compare.
 constexpr std::chrono::milliseconds kHeldPause{200};
 constexpr std::chrono::milliseconds kHeldPausePerRun{1};
@@ -205,9 +207,9 @@ void Engine::beat(Trip& trip) {
   bool beat = beat_alone_ ? !trip.claim : next_beat_ <= due;
   // One costs no more than the other, and so they come to keep the same time.
   if (trip.claim && held && !held_hurries_ && !beat_alone_) beat = true;
-  if (beat && next_held_ <= time + ride_window()) held = true;
+  if (beat && next_held_ <= time + kHeldInterval / 2) held = true;
   if (beat) {
-    next_beat_ = time + identity_.lease / 3;
+    next_beat_ = time + std::min(identity_.lease / 3, kBeatInterval);
     beat_alone_ = false;
     trip.heartbeat = true;
     trip.outbound = std::exchange(undeclared_, {});
