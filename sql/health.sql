@@ -31,6 +31,8 @@ FROM dbos_sys.index_health() WHERE index_name = 'dbos.workflow_input_pkey';
 SELECT index_name, expected_bytes, advice FROM dbos_sys.index_health() WHERE index_name = 'dbos.idx_workflow_status_attributes';
 SELECT table_name, bytes > 1000000 AS large, advice FROM dbos_sys.table_health() WHERE table_name = 'dbos.workflow_input';
 
+-- Every table that is listed has rows of its own: not the root of the archive.
+SELECT table_name FROM dbos_sys.table_health() WHERE xid_age > 2000000000;
 -- INVALID leftovers: dropped, but for what DBOS needs.
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name) VALUES ('a', 'SUCCESS', 'same'), ('b', 'SUCCESS', 'same');
 CREATE UNIQUE INDEX CONCURRENTLY "left Over" ON dbos.workflow_status (name);

@@ -180,7 +180,8 @@ BEGIN
       age(c.relfrozenxid)::bigint AS xids, s.n_mod_since_analyze AS changed,
       COALESCE(c.reloptions, '{}') && ARRAY['autovacuum_enabled=false', 'autovacuum_enabled=off', 'autovacuum_enabled=0', 'autovacuum_enabled=no'] AS vacuum_off
     FROM pg_stat_all_tables AS s JOIN pg_class AS c ON c.oid = s.relid
-    WHERE s.schemaname IN ('dbos', 'dbos_ops'))
+    -- The root of the archive has no rows and no age of its own.
+    WHERE s.schemaname IN ('dbos', 'dbos_ops') AND c.relkind <> 'p')
   SELECT s.name, s.size, s.live, s.dead, s.due, s.vacuumed, s.xids,
     CASE WHEN s.vacuum_off THEN format('ALTER TABLE %s RESET (autovacuum_enabled);', s.name)
          WHEN s.dead > 2 * s.due AND s.dead > 10000 THEN format('VACUUM (ANALYZE) %s;', s.name)
