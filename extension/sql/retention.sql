@@ -180,7 +180,7 @@ BEGIN
   PERFORM dbos_sys.check_retention_tables();
   RETURN QUERY
   SELECT NULLIF(p.workflow, ''), NULLIF(p.queue_name, ''), NULLIF(p.application_name, ''), NULLIF(p.status, ''),
-    p.keep_ms * interval '1 millisecond', p.keep_rows, p.archive, p.cancel_after_ms * interval '1 millisecond'
+    justify_hours(p.keep_ms * interval '1 millisecond'), p.keep_rows, p.archive, justify_hours(p.cancel_after_ms * interval '1 millisecond')
   FROM dbos_ops.retention_policies AS p ORDER BY p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status;
 END;
 $$;
