@@ -35,6 +35,14 @@ SELECT workflow_uuid, function_id FROM dbos.operation_outputs WHERE function_nam
 -- The same id twice in one trip: the first wins.
 SELECT * FROM pg_temp.trip('[{"id": "twin", "new": true, "token": "1"}, {"id": "twin", "new": true, "token": "2"}]');
 SELECT * FROM pg_temp.trip('[{"id": "twin", "new": true, "token": "1"}, {"id": "twin", "new": true, "token": "2"}]', '[]', '[]', true);
+-- A queue of new runs that is not registered is told, an internal one and one that is are not.
+SELECT dbos_sys.register_queue('registered');
+SELECT part, value FROM pg_temp.trip('[{"id": "q-1", "new": true, "options": {"queue": "registered"}}, {"id": "q-2", "new": true, "options": {"queue": "_dbos_internal_queue"}},
+  {"id": "q-3", "new": true, "options": {"queue": "two"}}, {"id": "q-4", "new": true, "options": {"queue": "one"}}, {"id": "q-5", "new": true, "options": {"queue": "two"}},
+  {"id": "q-6", "new": true, "options": {"timeout_ms": 5}}]') WHERE part <> 'now';
+DELETE FROM dbos.workflow_status WHERE workflow_uuid LIKE 'q-%';
+DELETE FROM dbos.queues;
+
 -- Deduplication ids, also within one trip.
 SELECT * FROM pg_temp.trip('[{"id": "d1", "new": true, "options": {"queue": "q", "deduplication_id": "d"}}]');
 SELECT * FROM pg_temp.trip('[{"id": "d2", "new": true, "options": {"queue": "q", "deduplication_id": "d"}},

@@ -190,3 +190,15 @@ SELECT dbos_sys.drop_queue('fair');
 SELECT dbos_sys.register_queue('again', '{"fair_by_partition": true, "weights": {"a": 2}}'), dbos_sys.pause_queue('again'), dbos_sys.drop_queue('again');
 INSERT INTO dbos.queues (name, concurrency) VALUES ('again', 3);
 SELECT concurrency, partitioned, fair_by_partition, weights, paused FROM dbos_sys.queues() WHERE name = 'again';
+
+-- Queues where workflows wait although nobody registered them: of an application and of none, delayed ones too; not what runs or has ended.
+DELETE FROM dbos.workflow_status;
+SELECT * FROM dbos_sys.unregistered_queues();
+SELECT dbos_sys.register_queue('known');
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_name, created_at, delay_until_epoch_ms)
+VALUES ('s-1', 'ENQUEUED', 'w', 'known', 'shop', 1, NULL), ('s-2', 'ENQUEUED', 'w', 'stray', 'shop', 7, NULL), ('s-3', 'DELAYED', 'w', 'stray', 'shop', 5, 9000000000000),
+  ('s-4', 'ENQUEUED', 'w', 'stray', 'other', 3, NULL), ('s-5', 'ENQUEUED', 'w', 'nobodys', NULL, 2, NULL), ('s-6', 'PENDING', 'w', 'runs', 'shop', 1, NULL),
+  ('s-7', 'SUCCESS', 'w', 'ended', 'shop', 1, NULL), ('s-8', 'ENQUEUED', 'w', '_dbos_internal_queue', 'shop', 1, NULL), ('s-9', 'PENDING', 'w', NULL, 'shop', 1, NULL),
+  ('s-10', 'DELAYED', 'w', 'later', 'other', 4, 9000000000000), ('s-11', 'DELAYED', 'w', 'known', 'shop', 4, 9000000000000);
+SELECT * FROM dbos_sys.unregistered_queues();
+SELECT * FROM dbos_sys.unregistered_queues('shop');

@@ -214,7 +214,11 @@ void run_start(const Common& common, const StartArguments& arguments) {
                        .deduplication_id = arguments.deduplication_id,
                        .version = arguments.version,
                        .class_name = arguments.class_name};
-  Client client = connect(common);
+  // A queue that is not registered; what fails is thrown.
+  auto warn = [](LogLevel level, std::string_view text) {
+    if (level == LogLevel::warning) std::cerr << "dbos-sys: warning: " << printable(std::string(text)) << "\n";
+  };
+  Client client({.database = common.db, .application = common.application, .log = warn});
   auto handle = client.enqueue_json(arguments.name, arguments.queue, std::move(options), envelope(arguments.args));
   nlohmann::json out = {{"id", handle.id()}, {"queue", arguments.queue}};
   if (arguments.wait) out["result"] = handle.result();

@@ -95,6 +95,7 @@ nlohmann::json to_json(const QueueInfo& queue) {
           {"polling_interval_ms", options.polling_interval.count()},
           {"partitioned", queue.partitioned},
           {"paused", queue.paused},
+          {"registered", true},
           {"created_at", queue.created_at},
           {"updated_at", queue.updated_at}};
 }
@@ -115,13 +116,21 @@ std::string share_text(const QueueOptions& options) {
   return text;
 }
 
-std::string table_text(const std::vector<QueueInfo>& queues) {
+nlohmann::json to_json(const UnregisteredQueue& queue) {
+  return {{"name", queue.name}, {"registered", false}, {"waiting", queue.waiting}, {"oldest", queue.oldest}};
+}
+
+std::string table_text(const std::vector<QueueInfo>& queues, const std::vector<UnregisteredQueue>& strays = {}) {
   Table table({"QUEUE", "STATE", "APPLICATION", "LIMITS", "LIMITS PER PARTITION", "SHARES"});
   for (const auto& queue : queues) {
     const auto& o = queue.options;
     table.add({printable(queue.name), queue.paused ? "paused" : "open", queue.application.empty() ? "-" : printable(queue.application),
                limits_text(o.worker_concurrency, o.concurrency, o.rate),
                queue.partitioned ? limits_text(o.partition_worker_concurrency, o.partition_concurrency, o.partition_rate) : "-", share_text(o)});
+  }
+  for (const auto& stray : strays) {
+    auto state = "not registered, " + std::to_string(stray.waiting) + (stray.waiting == 1 ? " waits" : " wait");
+    table.add({printable(stray.name), state, "-", "-", "-", "-"});
   }
   return table.text();
 }
@@ -141,18 +150,20 @@ void report(Client& client, const Common& common, const std::string& name) {
 }  // namespace
 
 void run_queues_list(const Common& common) {
-  auto queues = connect(common).queues();
+  Client client = connect(common);
+  auto queues = client.queues();
+  auto strays = client.unregistered_queues();
   std::erase_if(queues,
                 [&](const QueueInfo& q) { return !common.application.empty() && !q.application.empty() && q.application != common.application; });
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& queue : queues) rows.push_back(to_json(queue));
+    for (const auto& stray : strays) rows.push_back(to_json(stray));
     print(rows);
-  } else if (queues.empty()) {
-    std::cerr << "no queue is registered\n";
-  } else {
-    std::cout << table_text(queues);
+    return;
   }
+  if (queues.empty()) std::cerr << "no queue is registered\n";
+  if (!queues.empty() || !strays.empty()) std::cout << table_text(queues, strays);
 }
 
 void run_queues_register(const Common& common, const QueueArguments& arguments) {

@@ -283,11 +283,15 @@ BEGIN
   ELSIF v_queued THEN
     PERFORM dbos_sys.wake(true, false);
   END IF;
+  SELECT 0, NULL, NULL INTO idx, state, info;
+  IF v_options THEN
+    part := 'queue';
+    FOR value IN SELECT u.name FROM dbos_sys.unknown_queues(r_options) AS u(name) LOOP
+      RETURN NEXT;
+    END LOOP;
+  END IF;
   part := 'now';
-  idx := 0;
-  state := NULL;
   value := v_now;
-  info := NULL;
   RETURN NEXT;
 END;
 $$;
@@ -295,5 +299,6 @@ COMMENT ON FUNCTION dbos_sys.flush(text, text, text, text, boolean, text[], text
   integer[], integer[], text[], text[], text[], bigint[], bigint[], integer[], integer[], text[], jsonb[]) IS
 'What an executor has ready of many runs, in one transaction: new runs, steps, operations, completions. Runs (r_…) are named by id and owner
 token; steps (s_…) and operations (o_…) by the place of their run, from 1. Times in ms since 1970. Returns only what is not simply done:
-part run: lost, busy (send again), exists, conflict, deduplicated, refused; part op: one row per operation; part now: the server''s time.
+part run: lost, busy (send again), exists, conflict, deduplicated, refused; part op: one row per operation; part queue: one of new runs that
+is not registered; part now: the server''s time.
 p_careful: true after an error or a lost reply. Errors: WF001, WF014, WF021; 23505 and transient ones mean: again, with p_careful.';

@@ -427,3 +427,39 @@ $$;
 COMMENT ON FUNCTION dbos_sys.queues() IS
 'Registered queues of every application with their options; times in ms since 1970. A paused queue is shown with the concurrency that it will have
 again.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.unregistered_queues(p_application text DEFAULT NULL)
+RETURNS TABLE (name text, waiting bigint, oldest bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+  -- From name to name in the index of what is in flight, whatever lies between.
+  WITH RECURSIVE seen (name) AS (
+    (SELECT w.queue_name FROM dbos.workflow_status AS w
+      WHERE w.status IN ('ENQUEUED', 'PENDING') AND w.queue_name >= '' ORDER BY w.queue_name LIMIT 1)
+    UNION ALL
+    SELECT n.name FROM seen AS s, LATERAL (
+      SELECT w.queue_name AS name FROM dbos.workflow_status AS w
+      WHERE w.status IN ('ENQUEUED', 'PENDING') AND w.queue_name > s.name ORDER BY w.queue_name LIMIT 1) AS n),
+  waits AS (
+    SELECT s.name, r.number, r.oldest FROM seen AS s, LATERAL (
+      SELECT count(*) AS number, min(w.created_at) AS oldest FROM dbos.workflow_status AS w
+      WHERE w.status = 'ENQUEUED' AND w.queue_name = s.name AND (w.application_name = p_application OR w.application_name IS NULL OR p_application IS NULL)
+      OFFSET 0) AS r
+    WHERE NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = s.name OFFSET 0)
+    UNION ALL
+    SELECT w.queue_name, count(*), min(w.created_at) FROM dbos.workflow_status AS w
+    WHERE w.status = 'DELAYED' AND w.delay_until_epoch_ms IS NOT NULL AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = w.queue_name)
+      AND (w.application_name = p_application OR w.application_name IS NULL OR p_application IS NULL)
+    GROUP BY 1)
+  SELECT w.name, sum(w.number)::bigint, min(w.oldest) FROM waits AS w
+  WHERE w.number > 0 AND NOT starts_with(w.name, '_dbos_') GROUP BY 1 ORDER BY 1;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.unregistered_queues(text) IS
+'Queues that nobody registered and where workflows wait all the same, delayed ones included: how many, and when the oldest was made (ms since 1970).
+They wait until an application serves the queue, or for ever where its name is misspelt. p_application: only its workflows, and those of none.';

@@ -160,6 +160,47 @@ TEST_CASE("launch() warns of a queue whose bodies cannot all block at once") {
   CHECK_FALSE(has(logged, "fits"));
 }
 
+TEST_CASE("an enqueue to a queue that nobody registered is warned of once by each process, and the queue is listed") {
+  auto uri = server().create_system_database("runtime_unregistered");
+  std::mutex mutex;
+  std::vector<std::string> warnings;
+  auto log = [&](LogLevel level, std::string_view text) {
+    std::lock_guard lock(mutex);
+    if (level == LogLevel::warning) warnings.emplace_back(text);
+  };
+  auto count = [&](const std::string& text) {
+    std::lock_guard lock(mutex);
+    return std::count_if(warnings.begin(), warnings.end(), [&](const auto& line) { return has(line, text); });
+  };
+  auto given = options(uri);
+  given.log = log;
+  Runtime runtime(given);
+  auto work = runtime.workflow("work", [](Context&) {});
+  auto parent = runtime.workflow("parent", [&](Context& ctx) { ctx.enqueue(work, "by-a-parent", {}); });
+  runtime.queue("known");
+  runtime.launch();
+  work.enqueue("known").result(20s);
+  work.enqueue("mispelt", {.id = "first"});
+  work.enqueue("mispelt", {.delay = 1h});
+  parent.start().result(20s);
+  CHECK(count("queue mispelt is not registered") == 1);
+  CHECK(count("queue by-a-parent is not registered") == 1);
+  CHECK(count("not registered") == 2);
+
+  Client client({.database = uri, .application = "shop", .log = log});
+  client.enqueue(work.signature(), "mispelt");
+  client.enqueue(work.signature(), "mispelt");
+  client.enqueue(work.signature(), "known").result(20s);
+  CHECK(count("not registered") == 3);
+  auto strays = client.unregistered_queues();
+  REQUIRE(strays.size() == 2);
+  CHECK(strays[0].name == "by-a-parent");
+  CHECK(strays[1].name == "mispelt");
+  CHECK(strays[1].waiting == 4);
+  CHECK(strays[1].oldest == client.status("first")->created_at);
+  CHECK(Client({.database = uri, .application = "other"}).unregistered_queues().empty());
+}
+
 TEST_CASE("a workflow that another client cancels has ended for its own process before its body returns, and for a parent it is cancelled") {
   auto uri = server().create_system_database("runtime_cancel");
   Runtime runtime(options(uri));

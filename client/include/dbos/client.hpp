@@ -113,6 +113,9 @@ class Client {
   // Throws Error (WF036) while workflows wait on it, unless forced: then they wait until a queue of this name is registered again.
   void drop_queue(const std::string& name, bool force = false);
   std::vector<QueueInfo> queues();
+  // Queues of which workflows of this application, or of none, wait although nobody registered them: an application that serves them is yet
+  // to come, or their names are misspelt. The first enqueue to such a queue is also told to ClientOptions::log.
+  std::vector<UnregisteredQueue> unregistered_queues();
 
   // Limits that steps share (StepOptions::limit). register_limit() makes one or replaces its bounds; the others
   // throw Error WF040 for an unknown one.

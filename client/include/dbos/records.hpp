@@ -114,4 +114,12 @@ struct QueueInfo {
   std::int64_t updated_at = 0;
 };
 
+// A queue that nobody registered, with what waits there.
+struct UnregisteredQueue {
+  std::string name;
+  std::int64_t waiting = 0;
+  // When the oldest of them was made; ms since 1970.
+  std::int64_t oldest = 0;
+};
+
 }  // namespace dbos

@@ -193,6 +193,7 @@ void Client::drop_queue(const std::string& name, bool force) {
   impl_->store.drop_queue(name, force);
 }
 std::vector<QueueInfo> Client::queues() { return impl_->store.queues(); }
+std::vector<UnregisteredQueue> Client::unregistered_queues() { return impl_->store.unregistered_queues(); }
 
 void Client::register_limit(const std::string& name, const LimitOptions& options) {
   check_limit(name, options);

@@ -29,6 +29,7 @@
 #include "engine/run.hpp"
 #include "engine/stack.hpp"
 #include "store/store.hpp"
+#include "store/unknown_queue.hpp"
 
 namespace dbos::detail {
 
@@ -250,7 +251,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   MonotonicTime poll_deadline_{};
   MonotonicTime companions_at_{};  // after a refusal of what rides with flushes: not before
   int companion_failures_ = 0;     // in a row
-  int limit_failures_ = 0;         // in a row
+  UnknownQueues unknown_queues_;
+  int limit_failures_ = 0;  // in a row
   bool maintain_here_ = false;
   bool ended_ = false;
   MonotonicTime next_rejoin_{};

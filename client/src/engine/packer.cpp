@@ -140,6 +140,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   if (has_companions(trip)) companion_failures_ = 0;
   if (trip.claim) notice_ends(*trip.claim);
   apply(*shipment, reply);
+  unknown_queues_.tell(options_.log, reply.unknown_queues);
   if (trip.heartbeat) {
     maintain_here_ = !reply.maintained;
     ended_ = ended_ || reply.ended;

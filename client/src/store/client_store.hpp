@@ -53,6 +53,7 @@ class ClientStore {
   void resume_queue(const std::string& name);
   void drop_queue(const std::string& name, bool force);
   std::vector<QueueInfo> queues();
+  std::vector<UnregisteredQueue> unregistered_queues();
   void register_limit(const std::string& name, const LimitOptions& options);
   void alter_limit(const std::string& name, const LimitChange& change);
   std::int64_t drop_limit(const std::string& name, bool force);

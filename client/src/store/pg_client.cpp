@@ -17,6 +17,7 @@
 #include "store/pg_schedules.hpp"
 #include "store/pg_session.hpp"
 #include "store/pg_trip.hpp"
+#include "store/unknown_queue.hpp"
 
 namespace dbos::detail {
 
@@ -120,6 +121,7 @@ struct ClientStore::Impl {
   const ClientOptions options;
   PgPool pool;
   PgHub hub;
+  UnknownQueues unknown_queues;
 
   TripReply flush_once(const Trip& trip);
   std::vector<RunReply> enqueue(const std::vector<RunItem>& runs);
@@ -148,6 +150,7 @@ TripReply ClientStore::Impl::flush_once(const Trip& trip) {
     return reply;
   }
   for (std::size_t i = 0; i < parts.size(); ++i) read_part(parts[i], results[i], trip, reply);
+  unknown_queues.tell(options.log, reply.unknown_queues);
   return reply;
 }
 
@@ -290,6 +293,7 @@ void ClientStore::pause_queue(const std::string& name) { detail::pause_queue(imp
 void ClientStore::resume_queue(const std::string& name) { detail::resume_queue(impl_->pool, name, impl_->options.application); }
 void ClientStore::drop_queue(const std::string& name, bool force) { detail::drop_queue(impl_->pool, name, force, impl_->options.application); }
 std::vector<QueueInfo> ClientStore::queues() { return list_queues(impl_->pool); }
+std::vector<UnregisteredQueue> ClientStore::unregistered_queues() { return list_unregistered_queues(impl_->pool, impl_->options.application); }
 
 void ClientStore::apply_schedule(const std::string& name, const std::string& workflow, const ScheduleOptions& options) {
   detail::apply_schedule(impl_->pool, name, workflow, options, impl_->options.application);

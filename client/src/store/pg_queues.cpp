@@ -25,6 +25,8 @@ constexpr const char* kQueues =
     "q.updated_at, ARRAY(SELECT w.key FROM pg_catalog.jsonb_each_text(q.weights) AS w ORDER BY w.key), "
     "ARRAY(SELECT w.value FROM pg_catalog.jsonb_each_text(q.weights) AS w ORDER BY w.key) FROM dbos_sys.queues() AS q";
 
+constexpr const char* kUnregistered = "SELECT u.name, u.waiting, u.oldest FROM dbos_sys.unregistered_queues($1) AS u";
+
 std::string number_text(double number) {
   char text[40];
   std::snprintf(text, sizeof text, "%.17g", number);
@@ -142,6 +144,13 @@ std::vector<QueueInfo> list_queues(PgPool& pool) {
   auto rows = pool.run(Repeat::read, kQueues, {}, "queues");
   std::vector<QueueInfo> queues;
   for (int row = 0; row < rows.rows(); ++row) queues.push_back(read_queue(rows, row));
+  return queues;
+}
+
+std::vector<UnregisteredQueue> list_unregistered_queues(PgPool& pool, const std::string& application) {
+  auto rows = pool.run(Repeat::read, kUnregistered, pg::Params().text_or_null(application), "queues");
+  std::vector<UnregisteredQueue> queues;
+  for (int row = 0; row < rows.rows(); ++row) queues.push_back({rows.text(row, 0), rows.int8(row, 1), rows.int8(row, 2)});
   return queues;
 }
 

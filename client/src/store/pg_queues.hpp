@@ -18,5 +18,6 @@ void pause_queue(PgPool& pool, const std::string& name, const std::string& appli
 void resume_queue(PgPool& pool, const std::string& name, const std::string& application);
 void drop_queue(PgPool& pool, const std::string& name, bool force, const std::string& application);
 std::vector<QueueInfo> list_queues(PgPool& pool);
+std::vector<UnregisteredQueue> list_unregistered_queues(PgPool& pool, const std::string& application);
 
 }  // namespace dbos::detail

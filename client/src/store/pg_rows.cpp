@@ -137,6 +137,8 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
     } else if (part == "op") {
       auto& op = entry_at(reply.ops, index);
       op = {op_state(rows.bytes(row, kState)), rows.text_or_null(row, kValue), rows.text(row, kSerialization)};
+    } else if (part == "queue") {
+      reply.unknown_queues.push_back(rows.text(row, kValue));
     } else if (part == "now") {
       auto text = rows.bytes(row, kValue);
       std::from_chars(text.data(), text.data() + text.size(), reply.server_now_ms);

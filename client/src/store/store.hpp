@@ -233,11 +233,12 @@ struct TripReply {
   std::vector<RunKey> held = {};
   std::vector<ClaimedRun> claimed = {};
   std::vector<LimitAnswer> limits = {};
-  std::vector<QueueReport> queues = {};  // claim only: of queues that were looked at
-  bool ended = false;                    // heartbeat, or an error WF021: this incarnation has ended
-  bool maintained = true;                // heartbeat: a background worker ticks
-  bool claim_refused = false;            // the error came from the claim: what else was in the trip may be sent again without it
-  std::int64_t server_now_ms = 0;        // 0: not told
+  std::vector<QueueReport> queues = {};          // claim only: of queues that were looked at
+  std::vector<std::string> unknown_queues = {};  // of the flush's new runs: nobody registered them
+  bool ended = false;                            // heartbeat, or an error WF021: this incarnation has ended
+  bool maintained = true;                        // heartbeat: a background worker ticks
+  bool claim_refused = false;                    // the error came from the claim: what else was in the trip may be sent again without it
+  std::int64_t server_now_ms = 0;                // 0: not told
 };
 
 struct Notification {
