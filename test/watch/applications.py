@@ -18,6 +18,8 @@ sys.path.insert(1, os.path.join(ROOT, "test", "worker"))
 from harness import Cluster, equal, until  # noqa: E402
 
 ROLE = "app"
+# The plain script in the extension's place: no library, so no background worker.
+PLAIN = os.environ.get("DBOS_SYS_FLAVOUR") == "plain"
 Effect = collections.namedtuple("Effect", "executor phase order step place")
 
 
@@ -27,7 +29,8 @@ class Server(Cluster):
     def __init__(self, name, databases, backoff, standby_of=None, unmaintained=()):
         self.databases, self.backoff = databases, backoff
         settings = (f"dbos_sys.reconnect_backoff={backoff}", "dbos_sys.tick_interval=250", "max_connections=200", "log_min_messages=warning")
-        super().__init__(name, "--databases", ",".join(d for d in databases if d not in unmaintained), *[word for setting in settings for word in ("--conf", setting)],
+        maintained = ("--no-preload",) if PLAIN else ("--databases", ",".join(d for d in databases if d not in unmaintained))
+        super().__init__(name, *maintained, *[word for setting in settings for word in ("--conf", setting)],
                          *(("--standby-of", standby_of.name) if standby_of else ()))
         if standby_of:
             return
@@ -71,6 +74,28 @@ class Server(Cluster):
 
     def promote(self):
         equal(self.session("postgres").value("SELECT pg_promote()", 90), "t", "promoted")
+
+
+class Ticker(threading.Thread):
+    """Somebody who calls maintain() from time to time, where no worker does: as the owner of the tables, who is no superuser."""
+
+    def __init__(self, server, database):
+        super().__init__(daemon=True)
+        self.session, self.failed, self.over = server.session(database, ROLE), None, threading.Event()
+        self.start()
+
+    def run(self):
+        try:
+            while not self.over.wait(0.25):
+                equal(self.session.query("SELECT tick FROM dbos_sys.maintain() WHERE rows IS NULL"), [], "ticks that failed")
+        except Exception as error:  # told by end()
+            self.failed = error
+
+    def end(self):
+        self.over.set()
+        self.join(30)
+        if self.failed:
+            raise AssertionError(f"maintain(): {self.failed}")
 
 
 class Process:

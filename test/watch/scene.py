@@ -1,7 +1,8 @@
 """A database that an application made itself, its processes, and the judgement of what they did."""
 import os
+import subprocess
 
-from applications import Account, Process, effects, pending, unfinished
+from applications import PLAIN, ROLE, ROOT, Account, Process, Ticker, effects, pending, unfinished
 from harness import equal, until
 
 
@@ -60,7 +61,7 @@ class Scene:
         self.folder = os.path.join(folder, database)
         os.makedirs(self.folder)
         self.processes, self.how = [], how
-        self.admin = None
+        self.admin = self.ticker = None
         if adopted:
             Process(server.uri(database, language=language), self.folder, "first", language=language).ready().stop()
             self.adopt()
@@ -71,9 +72,18 @@ class Scene:
         return process.ready() if ready else process
 
     def adopt(self):
-        self.admin = self.server.session(self.database)
-        self.admin.query("CREATE EXTENSION dbos_sys")
+        if PLAIN:
+            env = self.server.env
+            subprocess.run([os.path.join(env["BINDIR"], "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-h", env["PGHOST"], "-p", env["PGPORT"], "-U", ROLE, "-d", self.database,
+                            "-f", os.path.join(ROOT, "extension", "dbos_sys-plain.sql")], check=True, stdout=subprocess.DEVNULL)
+            # From here on without a superuser.
+            self.admin = self.server.session(self.database, ROLE)
+        else:
+            self.admin = self.server.session(self.database)
+            self.admin.query("CREATE EXTENSION dbos_sys")
         self.admin.query("SET client_min_messages = error; SELECT dbos_sys.install()")
+        if PLAIN:
+            self.ticker = Ticker(self.server, self.database)
 
     def watch(self, more="", grace="1 s"):
         name = "" if self.language == "ts" else ", session_name => 'orders_{executor}_{version}'"
@@ -88,3 +98,5 @@ class Scene:
     def __exit__(self, *error):
         for process in self.processes:
             process.stop()
+        if self.ticker:
+            self.ticker.end()
