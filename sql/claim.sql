@@ -83,6 +83,13 @@ SELECT id, queue_name, priority, created_at, waits, retry_ms, walk_us >= 0 AS me
 FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18', '{places}', '{1}', '{w}', '{""}', '{100}', '{2}', '{0}');
 SELECT id, queue_name, priority, created_at, waits, retry_ms, walk_us >= 0 AS measured
 FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18a', '{none,narrow,places,slow}', '{9,9,1,9}', '{w}', '{""}', '{100}', '{NULL,NULL,NULL,NULL}', '{NULL,NULL,NULL,NULL}');
+-- With it comes what the queue grants one worker, also to who has no room: he takes nothing. Without places nothing is told.
+SELECT dbos_sys.alter_queue('narrow', '{"worker_concurrency": 2}'), dbos_sys.enqueue('narrow', '{w}', '{[]}', '{in-narrow}');
+SELECT id, queue_name, workers, waits FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18c', '{narrow,none,places}', '{0,0,-1}', '{w}', '{""}', '{100}', '{NULL,NULL,NULL}', '{NULL,NULL,NULL}');
+SELECT dbos_sys.alter_queue('narrow', '{"concurrency": 3000, "worker_concurrency": 2000}');
+SELECT id, queue_name, workers, waits FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18d', '{narrow}', '{0}', '{w}', '{""}', '{100}', '{NULL}', '{NULL}');
+SELECT count(*) FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18e', '{narrow}', '{0}', '{w}', '{""}', '{100}');
+SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'in-narrow';
 -- A paused queue gives nothing, whatever an SDK wrote over its row.
 SELECT dbos_sys.enqueue('slack', '{w}', '{[]}', '{in-slack}'), dbos_sys.register_queue('slack'), dbos_sys.pause_queue('slack');
 UPDATE dbos.queues SET concurrency = NULL WHERE name = 'slack';

@@ -40,7 +40,7 @@ $$;
 CREATE OR REPLACE FUNCTION dbos_sys.claim_one(
   p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_limit integer,
   p_keys text[], p_max integer[], p_priority integer, p_created bigint,
-  OUT ids text[], OUT again text[], OUT waits boolean, OUT retry_ms integer, OUT walk_us bigint, OUT priority integer, OUT created bigint)
+  OUT ids text[], OUT again text[], OUT waits boolean, OUT retry_ms integer, OUT walk_us bigint, OUT priority integer, OUT created bigint, OUT workers integer)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -53,8 +53,11 @@ DECLARE
 BEGIN
   ids := '{}';
   waits := false;
+  walk_us := 0;
   SELECT l.* INTO v_limits FROM dbos_sys.queue_limits(p_queue) AS l;
-  IF v_limits.paused THEN
+  workers := v_limits.worker;
+  -- Without room the caller asks only how much it may have.
+  IF v_limits.paused OR p_limit <= 0 THEN
     RETURN;
   ELSIF (v_limits.partitioned OR v_limits.concurrency IS NOT NULL OR v_limits.rate_max IS NOT NULL) AND NOT dbos_sys.try_queue_lock(p_queue) THEN
     -- The more claim, the later each comes again: together they try no more often.
@@ -188,7 +191,7 @@ RETURNS TABLE (
   id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
   created_at bigint, parent_id text, partition_key text, priority integer,
   step_ids integer[], step_names text[], step_outputs text[], step_errors text[], step_children text[], step_serializations text[], now_ms bigint,
-  first_run boolean, waits boolean, retry_ms integer, walk_us bigint)
+  first_run boolean, waits boolean, retry_ms integer, walk_us bigint, workers integer)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET dbos_sys.quiet = on
@@ -217,7 +220,7 @@ BEGIN
   END IF;
   FOR v_queue IN
     SELECT q.name, q.free, q.priority, q.created FROM unnest(p_queues, p_limits, p_after_priority, p_after_created) AS q(name, free, priority, created)
-    WHERE q.free > 0 AND q.name = ANY (v_busy) ORDER BY q.name
+    WHERE (q.free > 0 AND q.name = ANY (v_busy)) OR (q.free = 0 AND p_after_priority IS NOT NULL) ORDER BY q.name
   LOOP
     SELECT c.* INTO v_got FROM dbos_sys.claim_one(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_queue.free, v_keys,
       p_max_attempts, v_queue.priority, v_queue.created) AS c;
@@ -228,6 +231,7 @@ BEGIN
       waits := v_got.waits;
       retry_ms := v_got.retry_ms;
       walk_us := v_got.walk_us;
+      workers := v_got.workers;
       priority := v_got.priority;
       created_at := v_got.created;
       now_ms := dbos_sys.now_ms();
@@ -235,7 +239,7 @@ BEGIN
     END IF;
   END LOOP;
   IF v_ids <> '{}' THEN
-    RETURN QUERY SELECT l.*, l.id <> ALL (v_again), NULL::boolean, NULL::integer, NULL::bigint
+    RETURN QUERY SELECT l.*, l.id <> ALL (v_again), NULL::boolean, NULL::integer, NULL::bigint, NULL::integer
     FROM dbos_sys.load_runs(v_ids, array_fill(p_token, ARRAY[cardinality(v_ids)]), dbos_sys.now_ms()) AS l;
   END IF;
 END;
@@ -247,5 +251,5 @@ application or of none. p_token: a fresh uuid, the owner token of all runs that 
 number); beyond that it goes to the dead letter. first_run: no executor has had the run before. Limits of the queue''s row in dbos.queues are
 kept; a partitioned queue is shared among its partition keys. p_after_priority, p_after_created: per queue the place in its order from which to
 look (NULL: its head), for callers that have just found many dead or foreign entries there; partitioned queues have none. With them one more row
-per queue that has work comes back, id NULL: waits (the end of a run makes room for more), retry_ms (look again then), priority and created_at
+per queue that has work or limit 0 comes back, id NULL: workers (its worker_concurrency), waits (the end of a run makes room for more), retry_ms (look again then), priority and created_at
 (place of the last run taken), walk_us (what the look cost). Never waits for a lock. Errors: WF001, WF021 (register again).';

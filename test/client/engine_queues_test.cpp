@@ -134,6 +134,40 @@ TEST_CASE("after a dear walk claims begin at the last run taken, until ten times
   }));
 }
 
+TEST_CASE("a worker concurrency that is raised above the usual number holds at once, also while all places are taken") {
+  Process p;
+  Claims claims(p);
+  std::promise<void> gate;
+  auto open = gate.get_future().share();
+  p.options.poll_interval = 100ms;
+  p.options.max_blocking_steps = 2;
+  p.workflow<void()>("slow", [&](Context& ctx) { ctx.step("s", [&] { open.wait(); }); });
+  auto id = [](int number) { return "r" + std::to_string(10000 + number); };
+  constexpr int kMore = kDefaultInFlight + 300;
+  for (int i = 0; i < kMore; ++i) p.database->enqueue(id(i), "slow", encode_arguments());
+  auto asked_in_vain = [&] {
+    auto sent = claims.all();
+    return std::count_if(sent.begin(), sent.end(), [](const auto& queues) { return queues.front().limit == 0; });
+  };
+  p.database->report({.queue = kQueue, .workers = 20});
+  p.launch();
+  REQUIRE(p.eventually([&] { return p.status(id(kDefaultInFlight - 1)) == "PENDING"; }));
+  for (int i = 0; i < 3; ++i) {
+    auto before = asked_in_vain();
+    p.store->notify("dbos_sys", "work");
+    p.clock->advance(100ms);
+    CHECK(p.eventually([&] { return asked_in_vain() > before; }));
+  }
+  CHECK(asked_in_vain() <= 4);
+  CHECK(p.status(id(kDefaultInFlight)) == "ENQUEUED");
+  p.database->report({.queue = kQueue, .workers = kMore - 100});
+  p.clock->advance(100ms);
+  CHECK(p.eventually([&] { return p.status(id(kMore - 101)) == "PENDING"; }));
+  CHECK(p.status(id(kMore - 100)) == "ENQUEUED");
+  gate.set_value();
+  CHECK(p.eventually([&] { return p.status(id(kMore - 1)) == "SUCCESS"; }));
+}
+
 TEST_CASE("where there is little room each queue has its turn") {
   Process p;
   Claims claims(p);

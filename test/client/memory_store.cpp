@@ -487,7 +487,7 @@ void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
     }
     if (auto report = database_->reports.find(queue.queue); report != database_->reports.end()) reply.queues.push_back(report->second);
     for (auto& [id, row] : database_->rows) {
-      if (left == 0) break;
+      if (left <= 0) break;
       bool known = std::find(request.filter->names.begin(), request.filter->names.end(), row.name) != request.filter->names.end();
       if (row.status != "ENQUEUED" || row.queue != queue.queue || !known) continue;
       --left;

@@ -188,9 +188,9 @@ TEST_CASE("an enqueue to a queue that nobody registered is warned of once by eac
   CHECK(count("not registered") == 2);
 
   Client client({.database = uri, .application = "shop", .log = log});
-  client.enqueue(work.signature(), "mispelt");
-  client.enqueue(work.signature(), "mispelt");
-  client.enqueue(work.signature(), "known").result(20s);
+  client.enqueue(work.signature(), "mispelt", {});
+  client.enqueue(work.signature(), "mispelt", {});
+  client.enqueue(work.signature(), "known", {}).result(20s);
   CHECK(count("not registered") == 3);
   auto strays = client.unregistered_queues();
   REQUIRE(strays.size() == 2);

@@ -67,8 +67,6 @@ std::string from_environment(const std::string& given, const char* variable) {
 }
 
 constexpr std::size_t kMostStackBytes = std::size_t{1} << 30;
-// From here on claims come in halves; fewer are claimed as they get free.
-constexpr int kManyWorkers = 32;
 
 void check_options(const RuntimeOptions& options) {
   auto positive = [](const char* what, auto value) {
@@ -153,10 +151,9 @@ void Runtime::launch() {
     if (options.on_conflict == QueueConflict::update_if_latest_version) there.on_conflict = QueueConflict::never_update;
     impl_->store.register_queue(name, there);
     int workers = options.worker_concurrency.value_or(0);
-    // Claims keep to the limit that the row has then, which may change; here it only makes room for more than the usual number.
-    engine->serve({.name = name,
-                   .worker_concurrency = workers > kDefaultInFlight ? workers : 0,
-                   .per_claim = workers >= kManyWorkers ? std::min((workers + 1) / 2, kPerClaim) : kPerClaim});
+    ServedQueue served{.name = name};
+    served.bound_by(workers);
+    engine->serve(std::move(served));
     if (static_cast<unsigned>(workers) > runtime.options.max_blocking_steps)
       engine->log(LogLevel::warning, "queue " + name + ": worker_concurrency " + std::to_string(workers) +
                                          " exceeds max_blocking_steps: bodies that block will wait for each other");

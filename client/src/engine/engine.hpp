@@ -50,6 +50,12 @@ struct ServedQueue {
   // until then claims begin at the last run taken.
   std::optional<QueuePlace> place = {};
   MonotonicTime next_head{};
+
+  MonotonicTime next_ask{};  // full as it is, it is asked then how much it may hold by now
+
+  // Takes the queue's worker_concurrency, 0 = none. Claims keep to the limit that the row has then; here it only makes room for more than the usual
+  // number.
+  void bound_by(int workers);
 };
 
 struct StartRequest {

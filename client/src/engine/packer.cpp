@@ -162,7 +162,7 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
       accept(std::move(claimed), shipment->sent);
     }
     for (const auto& queue : trip.claim->queues) {
-      if (got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
+      if (queue.limit > 0 && got[queue.queue] >= queue.limit) queues_[queue.queue].due = true;
     }
     learn(*trip.claim, reply);
   }

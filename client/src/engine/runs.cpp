@@ -13,6 +13,8 @@ namespace {
 
 // How long a start whose code may run ahead is kept back, so that start and end can be one row.
 constexpr std::chrono::milliseconds kFreshStart{5};
+// From here on claims come in halves; fewer are claimed as they get free.
+constexpr int kManyWorkers = 32;
 
 }  // namespace
 
@@ -255,7 +257,12 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
   make_ready(run);
 }
 
-// Asks for queues that may hold work and have places free.
+void ServedQueue::bound_by(int workers) {
+  worker_concurrency = workers > kDefaultInFlight ? workers : 0;
+  per_claim = workers >= kManyWorkers ? std::min((workers + 1) / 2, kPerClaim) : kPerClaim;
+}
+
+// Asks for queues that may hold work and have places free; of a full one, now and then, whether its limit was raised.
 bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
   auto stacks = static_cast<int>(std::min<std::size_t>(stacks_.limit() - std::min(stacks_.limit(), stacks_.in_use()), 1 << 20));
   auto entry = queues_.upper_bound(claimed_after_);
@@ -264,6 +271,7 @@ bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
     auto& [name, queue] = *entry;
     int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
     int limit = std::min({places, queue.per_claim, stacks});
+    if (queue.due && places <= 0 && queue.next_ask <= now()) limits.push_back({name, 0, std::nullopt});
     if (!queue.due || limit <= 0) continue;
     queue.due = queue.ended = false;
     stacks -= limit;
@@ -300,6 +308,9 @@ void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
     auto known = queues_.find(report.queue);
     if (asked == claim.queues.end() || known == queues_.end()) continue;
     auto& queue = known->second;
+    queue.bound_by(report.workers);
+    queue.next_ask = now() + options_.poll_interval;
+    if (asked->limit == 0) continue;
     queue.waits = report.waits && !queue.missed;
     queue.due = queue.due || (report.waits && queue.missed);
     if (report.retry_after) queue.retry_at = now() + *report.retry_after;

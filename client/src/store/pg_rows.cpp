@@ -91,11 +91,12 @@ ClaimedRun read_run_row(const pg::Result& rows, int row) {
 }
 
 constexpr int kClaimNow = 17;
-enum ClaimOnlyColumn { kFirstRun = kClaimNow + 1, kWaits, kRetry, kWalk, kPriority, kCreated, kBeatAfterClaim };
+enum ClaimOnlyColumn { kFirstRun = kClaimNow + 1, kWaits, kRetry, kWalk, kPriority, kCreated, kWorkers, kBeatAfterClaim };
 
 QueueReport read_report(const pg::Result& rows, int row) {
   QueueReport report{.queue = rows.text(row, 3), .waits = rows.boolean(row, kWaits), .cost = std::chrono::microseconds(rows.int8(row, kWalk))};
   if (!rows.is_null(row, kRetry)) report.retry_after = std::chrono::milliseconds(rows.int4(row, kRetry));
+  if (!rows.is_null(row, kWorkers)) report.workers = rows.int4(row, kWorkers);
   if (!rows.is_null(row, kPriority)) report.last = QueuePlace{rows.int4(row, kPriority), rows.int8(row, kCreated)};
   return report;
 }

@@ -22,7 +22,7 @@ void read_flush(const pg::Result& rows, const FlushRequest& request, TripReply& 
 inline constexpr const char* kClaimColumns =
     "c.id, c.name, c.class_name, c.queue_name, c.inputs, c.serialization, c.attempts, c.timeout_ms, c.deadline_ms, c.parent_id, c.partition_key, "
     "c.step_ids, c.step_names, c.step_outputs, c.step_errors, c.step_children, c.step_serializations, c.now_ms";
-inline constexpr const char* kClaimOnlyColumns = ", c.first_run, c.waits, c.retry_ms, c.walk_us, c.priority, c.created_at";
+inline constexpr const char* kClaimOnlyColumns = ", c.first_run, c.waits, c.retry_ms, c.walk_us, c.priority, c.created_at, c.workers";
 // Behind them, of beat(): in each row the same; without a run or report the row has nothing else.
 inline constexpr const char* kBeatColumns = "b.state, b.now_ms, b.maintained, b.ids, b.tokens";
 void read_beat(const pg::Result& rows, TripReply& reply);

@@ -83,6 +83,7 @@ struct QueueReport {
   std::optional<std::chrono::milliseconds> retry_after = {};  // there may be more then
   std::chrono::microseconds cost{0};                          // of the walk through the queue's index
   std::optional<QueuePlace> last = {};                        // of the runs taken
+  int workers = 0;                                            // worker_concurrency as it is now; 0 = none
 };
 
 // What this process can run; sent with every claim.
