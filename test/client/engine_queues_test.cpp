@@ -168,6 +168,43 @@ TEST_CASE("a worker concurrency that is raised above the usual number holds at o
   CHECK(p.eventually([&] { return p.status(id(kMore - 1)) == "SUCCESS"; }));
 }
 
+TEST_CASE("an enqueue to a queue that its process serves is claimed in the trip that brings it") {
+  std::mutex mutex;
+  std::map<std::string, std::vector<std::string>> claimed_with;  // by enqueue: the queues that its trip claims from
+  Process p;
+  p.options.poll_interval = 1h;
+  p.queues = {kQueue, "served"};
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  Workflow<int()> quick(nullptr, "quick", "");
+  p.workflow<int()>("parent", [&](Context& ctx) {
+    ctx.enqueue(quick, "served", {.id = "child"});
+    return 1;
+  });
+  p.watcher = [&](const Trip& trip) {
+    std::lock_guard lock(mutex);
+    for (const auto& run : trip.flush ? trip.flush->runs : std::vector<RunItem>{}) {
+      if (!run.is_new) continue;
+      auto& queues = claimed_with[run.id];
+      for (const auto& queue : trip.claim ? trip.claim->queues : std::vector<QueueLimit>{}) queues.push_back(queue.queue);
+    }
+  };
+  p.launch();
+  // Whatever the launch asks for has been answered.
+  CHECK(p.result(p.start("quick", "first")) == "1");
+  auto enqueue = [&](const std::string& id, const std::string& queue) {
+    p.engine->wait_durable(p.engine->start(
+        {.name = "quick", .class_name = "", .id = id, .queue = queue, .inputs = encode_arguments(), .options = R"({"queue": ")" + queue + "\"}"}));
+  };
+  enqueue("here", "served");
+  enqueue("elsewhere", "foreign");
+  CHECK(p.result(p.start("parent", "parent")) == "1");
+  CHECK(p.eventually([&] { return p.status("here") == "SUCCESS" && p.status("child") == "SUCCESS"; }));
+  std::lock_guard lock(mutex);
+  CHECK(claimed_with["here"] == std::vector<std::string>{"served"});
+  CHECK(claimed_with["child"] == std::vector<std::string>{"served"});
+  CHECK(claimed_with["elsewhere"].empty());
+}
+
 TEST_CASE("where there is little room each queue has its turn") {
   Process p;
   Claims claims(p);

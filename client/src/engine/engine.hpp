@@ -193,6 +193,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void notice_ends(const ClaimRequest& claim);
   void learn(const ClaimRequest& claim, const TripReply& reply);
   void expect_work();
+  void expect_work_of(const Run& enqueue);
 
   // waits.cpp: (mu)
   void unwatch(Run& run);

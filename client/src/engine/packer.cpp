@@ -72,6 +72,8 @@ std::vector<Engine::Parcel> Engine::take_parcels() {
     run->in_flight = true;
     bytes += run->outbox.bytes();
     auto outbox = std::exchange(run->outbox, Outbox{});
+    if (outbox.start) expect_work_of(*run);
+    for (const auto& child : outbox.children) expect_work_of(*child.run);
     parcels.push_back({std::move(run), std::move(outbox)});
   }
   dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(taken));

@@ -25,9 +25,10 @@ std::shared_ptr<Run> Engine::start(StartRequest request) {
   run->token = uuid_v4();
   run->name = std::move(request.name);
   run->class_name = std::move(request.class_name);
+  run->queue = std::move(request.queue);
   run->inputs = std::move(request.inputs);
   run->start_options = std::move(request.options);
-  bool direct = request.queue.empty();
+  bool direct = run->queue.empty();
   if (direct) run->registration = registry_.find(run->name, run->class_name);
   if (direct && !run->registration) throw UsageError("workflow " + run->name + " is not registered in this process");
 
@@ -66,9 +67,10 @@ std::shared_ptr<Run> Engine::make_child(Run& parent, int function_id, StartReque
   child->token = uuid_v4();
   child->name = std::move(request.name);
   child->class_name = std::move(request.class_name);
+  child->queue = std::move(request.queue);
   child->inputs = std::move(request.inputs);
   child->start_options = std::move(request.options);
-  if (request.queue.empty()) {
+  if (child->queue.empty()) {
     child->registration = registry_.find(child->name, child->class_name);
     if (!child->registration) throw UsageError("workflow " + child->name + " is not registered in this process");
   }
@@ -151,7 +153,7 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (!run.limit_ticket.empty()) limiter_.release(std::exchange(run.limit_ticket, {}));
   if (run.changed) run.changed->notify_all();
   leave_place(run, true);
-  if (auto queue = queues_.find(run.queue); queue != queues_.end()) {
+  if (auto queue = queues_.find(run.queue); run.registration && queue != queues_.end()) {
     queue->second.ended = true;
     if (std::exchange(queue->second.waits, false)) {
       queue->second.due = true;
@@ -324,6 +326,12 @@ void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
       queue.retry_at = queue.next_head;
     }
   }
+}
+
+// An enqueue to a queue that is served here: the claim rides in the trip that brings it, and waits neither for its commit nor for a wake-up.
+void Engine::expect_work_of(const Run& enqueue) {
+  if (enqueue.registration) return;
+  if (auto queue = queues_.find(enqueue.queue); queue != queues_.end()) queue->second.due = true;
 }
 
 void Engine::expect_work() {
