@@ -20,7 +20,7 @@ enum class LogLevel { debug, info, warning, error };
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 struct ClientOptions {
-  // Anything libpq takes: URI, key=value pairs, service=…; empty = PG* variables. Required role: one that install() granted access to.
+  // Anything libpq takes: URI, key=value pairs, service=…; empty = PG* variables. Required role: the owner of the tables, or one with grant_access().
   std::string database = {};
   // Application that enqueued rows belong to and lists are limited to; empty = unclaimed rows, all applications.
   std::string application = {};

@@ -32,7 +32,11 @@ std::string client_facts(const Connection& connection) {
 [[noreturn]] void fail_doctor(const ServerError& error) {
   if (error.sqlstate == "WF001") throw UsageError(error.message, error.sqlstate, {}, error.hint);
   bool absent = error.sqlstate == "42883" || error.sqlstate == "3F000";
-  fail_setup(error, "cannot ask the doctor", absent ? "dbos-sys init, or dbos-sys init --plain on a managed server, makes the functions" : "");
+  bool denied = error.sqlstate == "42501";
+  fail_setup(error, "cannot ask the doctor",
+             absent   ? "dbos-sys init, or dbos-sys init --plain on a managed server, makes the functions"
+             : denied ? "as the owner of the tables: SELECT dbos_sys.grant_access('ROLE')"
+                      : "");
 }
 
 }  // namespace
