@@ -224,3 +224,16 @@ BEGIN
   END IF;
 END;
 $$;
+
+-- What writes says so before PostgreSQL does, which names a command that nobody gave.
+CREATE OR REPLACE FUNCTION dbos_sys.check_primary(p_what text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF pg_is_in_recovery() THEN
+    PERFORM dbos_sys.fail('WF050', format('%s() cannot write: this server is a standby', p_what), NULL, 'Call it on the primary.');
+  END IF;
+END;
+$$;

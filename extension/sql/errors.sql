@@ -7,7 +7,7 @@
 --   WF024 SDK without owner fencing      WF030 unknown queue                              WF031 queue setting not supported here
 --   WF032 message destination unknown    WF033 unknown application or version         WF036 queue has waiting workflows
 --   WF040 unknown limit                  WF041 ticket unknown or over                 WF042 ticket of another holder, limit or key
---   WF043 limit is in use                WF050 prune cannot write                      WF051 no such retention policy
+--   WF043 limit is in use                WF050 the server is a standby              WF051 no such retention policy
 --   WF052 archive lacks a partition       WF053 archive has been altered                WF054 archived row does not fit
 --   WF055 archive partition not exported or unknown                                WF056 pg_cron is not in this database
 --   WF060 unknown schedule                WF061 schedule exists

@@ -166,24 +166,44 @@ BEGIN
 END;
 $$;
 
--- Deletes all rows of these workflows; the caller holds their status rows, so nothing can be added meanwhile.
+-- Deletes all rows of these workflows, whose status rows the caller holds; returns how many.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_rows(p_ids text[])
-RETURNS void
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 SET dbos_sys.quiet = on
 AS $$
+DECLARE
+  v_rows bigint;
+  v_total bigint := 0;
 BEGIN
   DELETE FROM dbos.operation_outputs AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.workflow_input AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.workflow_output AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.notifications AS t WHERE t.destination_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.workflow_events AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.workflow_events_history AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.streams AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
   DELETE FROM dbos.workflow_status AS t WHERE t.workflow_uuid = ANY (p_ids);
+  GET DIAGNOSTICS v_rows = ROW_COUNT;
+  v_total := v_total + v_rows;
+  RETURN v_total;
 END;
 $$;
 
@@ -198,6 +218,8 @@ SET jit = off
 AS $$
 DECLARE
   v_ids text[];
+  v_rows jsonb;
+  v_gone bigint;
 BEGIN
   v_ids := ARRAY(
     SELECT l.id FROM (SELECT u.id FROM unnest(p_ids[1:1000]) AS u(id) ORDER BY u.id) AS u,
@@ -208,10 +230,10 @@ BEGIN
       FOR UPDATE SKIP LOCKED) AS l);
   v_ids := dbos_sys.prune_free(v_ids, p_now);
   SELECT COALESCE(array_agg(c.id) FILTER (WHERE c.fits AND c.byte_count IS NOT NULL), '{}'), COALESCE(sum(c.byte_count) FILTER (WHERE c.fits), 0),
-    count(*) FILTER (WHERE c.fits)
-  INTO v_ids, bytes, took
+    count(*) FILTER (WHERE c.fits), jsonb_object_agg(c.id, c.row_count)
+  INTO v_ids, bytes, took, v_rows
   FROM (
-    SELECT u.id, g.byte_count,
+    SELECT u.id, g.byte_count, g.row_count,
       sum(g.row_count) OVER w - g.row_count = 0 OR COALESCE(sum(g.row_count) OVER w <= 20000 AND sum(g.byte_count) OVER w <= 67108864, true) AS fits
     FROM unnest(p_ids[1:1000]) WITH ORDINALITY AS u(id, place) LEFT JOIN dbos_sys.prune_weigh(v_ids) AS g ON g.id = u.id
     WINDOW w AS (ORDER BY u.place)) AS c;
@@ -219,7 +241,14 @@ BEGIN
     v_ids := dbos_sys.archive_batch(v_ids, p_now);
   END IF;
   workflows := cardinality(v_ids);
-  PERFORM dbos_sys.prune_rows(v_ids) WHERE workflows > 0;
+  IF workflows = 0 THEN
+    RETURN;
+  END IF;
+  v_gone := dbos_sys.prune_rows(v_ids);
+  IF p_archive AND v_gone <> (SELECT sum((v_rows ->> u.id)::bigint) FROM unnest(v_ids) AS u(id)) THEN
+    -- Steps, inputs and outputs have no foreign key: somebody wrote one after it was packed.
+    RAISE serialization_failure USING MESSAGE = 'rows were added to a workflow while it was archived';
+  END IF;
 END;
 $$;
 

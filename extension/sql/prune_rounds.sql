@@ -13,13 +13,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
-  IF pg_is_in_recovery() THEN
-    PERFORM dbos_sys.fail('WF050', 'prune() cannot write: this server is a standby', NULL, 'Call it on the primary.');
-  END IF;
+  PERFORM dbos_sys.check_primary('prune');
 END;
 $$;
 
--- The lock of a batch, to the end of the transaction: false when another has it, or runs a procedure whose session lives.
+-- The lock of a batch, to the end of the transaction: false when another has it, changes policies, or runs a procedure whose session lives. Nobody is
+-- waited for, then or later: the row of the pruner is locked too.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_lock(p_now bigint)
 RETURNS boolean
 LANGUAGE plpgsql
@@ -29,8 +28,10 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(('x' || encode(substr(sha256('dbos.retention.dbos'), 1, 8), 'hex'))::bit(64)::bigint) THEN
     RETURN false;
   END IF;
-  INSERT INTO dbos_ops.pruner AS r (one) VALUES (true) ON CONFLICT (one) DO NOTHING;
-  RETURN NOT EXISTS (
+  -- ON CONFLICT waits for whoever has changed the row.
+  INSERT INTO dbos_ops.pruner AS r (one) SELECT true WHERE NOT EXISTS (SELECT FROM dbos_ops.pruner AS o) ON CONFLICT (one) DO NOTHING;
+  PERFORM FROM dbos_ops.pruner AS r FOR NO KEY UPDATE SKIP LOCKED;
+  RETURN FOUND AND NOT EXISTS (
     SELECT FROM dbos_ops.pruner AS r
     WHERE r.runner <> pg_backend_pid() AND r.runner_until > p_now AND EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.pid = r.runner));
 END;
@@ -73,7 +74,8 @@ DECLARE
   v_full boolean;
   v_sweep boolean;
 BEGIN
-  SELECT p_now - r.full_at >= 3600000, p_now - r.sweep_at >= 86400000 INTO v_full, v_sweep FROM dbos_ops.pruner AS r;
+  -- A clock that was put back does not put them off.
+  SELECT p_now - r.full_at NOT BETWEEN 0 AND 3599999, p_now - r.sweep_at NOT BETWEEN 0 AND 86399999 INTO v_full, v_sweep FROM dbos_ops.pruner AS r;
   IF v_full THEN
     UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'policy %';
     DELETE FROM dbos_ops.retention_holds AS h WHERE h.until <= p_now;
@@ -145,7 +147,8 @@ BEGIN
 END;
 $$;
 
--- One batch, of the first source that is not done. The state is `more` or `done`; `blocked` when a lock was not to be had.
+-- One batch, of the first source that is not done. The state is `more` or `done`; `blocked` when a lock was not to be had, `written` when
+-- a row came to what was being archived.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_batch(
   p_now bigint, OUT state text, OUT cancelled bigint, OUT workflows bigint, OUT orphans bigint, OUT bytes bigint)
 LANGUAGE plpgsql
@@ -167,6 +170,9 @@ BEGIN
   EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
       state := 'blocked';
+      RETURN;
+    WHEN serialization_failure THEN
+      state := 'written';
       RETURN;
     -- What one source cannot do is not the others' trouble: this round goes on without it, and says so at its end.
     WHEN SQLSTATE 'WF052' OR insufficient_privilege THEN
@@ -205,7 +211,7 @@ BEGIN
     PERFORM pg_sleep(0.02) WHERE p_until IS NOT NULL;
   END LOOP;
   IF NOT v_mine THEN
-    note := format('another session prunes%s', (SELECT ': pid ' || r.runner FROM dbos_ops.pruner AS r WHERE r.runner_until > v_clock));
+    note := format('another session prunes, or changes policies%s', (SELECT ': pid ' || r.runner FROM dbos_ops.pruner AS r WHERE r.runner_until > v_clock));
     RETURN;
   END IF;
   IF p_until IS NULL THEN
@@ -214,6 +220,7 @@ BEGIN
   SELECT b.* INTO v_batch FROM dbos_sys.prune_batch(v_now) AS b;
   totals := ARRAY[totals[1] + v_batch.workflows, totals[2] + v_batch.orphans, totals[3] + v_batch.cancelled, totals[4] + v_batch.bytes];
   note := CASE WHEN v_batch.state = 'done' THEN COALESCE((SELECT 'done, but ' || r.failure FROM dbos_ops.pruner AS r), 'done') WHEN v_batch.state = 'blocked' THEN 'a lock on a table was not to be had in 2 s; the next call goes on'
+    WHEN v_batch.state = 'written' THEN 'somebody wrote a row of a workflow that was being archived; the next call goes on'
     WHEN v_clock >= until THEN 'the budget is used up; the next call goes on' END;
   -- While it lives, its session has the word for a minute after each batch.
   UPDATE dbos_ops.pruner AS r
@@ -288,7 +295,8 @@ BEGIN
   END IF;
   PERFORM dbos_sys.check_isolation();
   IF NOT dbos_sys.prune_lock((EXTRACT(epoch FROM v_begin) * 1000)::bigint) THEN
-    UPDATE dbos_ops.pruner AS r SET due_at = v_now + LEAST(v_interval, 5000);
+    UPDATE dbos_ops.pruner AS r SET due_at = v_now + LEAST(v_interval, 5000)
+    WHERE r.one IN (SELECT o.one FROM dbos_ops.pruner AS o FOR NO KEY UPDATE SKIP LOCKED);
     RETURN 0;
   END IF;
   UPDATE dbos_ops.pruner AS r SET window_from = v_now, spent_ms = 0 WHERE v_now - r.window_from NOT BETWEEN 0 AND v_interval - 1;
@@ -309,65 +317,3 @@ $$;
 COMMENT ON FUNCTION dbos_sys.prune_tick() IS
 'One batch of prune(), when it is due: each dbos_sys.prune_interval a round, of which dbos_sys.prune_budget (time at work) is spent before the next
 interval; 1000 or more mean that it should be called again at once. Nothing happens without a policy, or while somebody else prunes.';
-
--- What would go, policy by policy. Looks at everything that is due, changes nothing, and may run on a standby.
-CREATE OR REPLACE FUNCTION dbos_sys.prune_preview()
-RETURNS TABLE (workflow text, queue text, application text, status text, what text, item_count bigint, byte_count bigint, oldest timestamptz)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_now bigint := dbos_sys.now_ms();
-  v_policy record;
-  v_found record;
-  v_free text[];
-  v_table text;
-BEGIN
-  PERFORM dbos_sys.check_retention_tables();
-  FOR v_policy IN
-    SELECT p.*, dbos_sys.prune_goal(p.id, v_now) AS goal FROM dbos_ops.retention_policies AS p
-    WHERE p.keep_ms IS NOT NULL OR p.keep_rows IS NOT NULL ORDER BY p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status
-  LOOP
-    workflow := NULLIF(v_policy.workflow, ''); queue := NULLIF(v_policy.queue_name, '');
-    application := NULLIF(v_policy.application_name, ''); status := NULLIF(v_policy.status, '');
-    what := 'ended workflows'; item_count := 0; byte_count := 0; oldest := NULL;
-    SELECT 5000 AS scanned, 0::bigint AS at, '' AS id INTO v_found;
-    WHILE v_found.scanned = 5000 AND v_policy.goal IS NOT NULL LOOP
-      SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000, 5000) AS s;
-      v_free := dbos_sys.prune_free(v_found.ids, v_now);
-      item_count := item_count + cardinality(v_free);
-      byte_count := byte_count + COALESCE((SELECT sum(g.byte_count) FROM dbos_sys.prune_weigh(v_free) AS g), 0);
-      oldest := LEAST(oldest, (SELECT to_timestamp(min(u.at) / 1000.0) FROM unnest(v_found.ids, v_found.ats) AS u(id, at) WHERE u.id = ANY (v_free)));
-    END LOOP;
-    RETURN NEXT;
-  END LOOP;
-  workflow := NULL; queue := NULL; application := NULL; status := NULL; oldest := NULL;
-  FOREACH v_table IN ARRAY ARRAY['workflow_input', 'workflow_output', 'operation_outputs'] LOOP
-    what := 'orphans of ' || v_table; item_count := 0; byte_count := 0;
-    SELECT 5000 AS scanned, 0::bigint AS at, '' AS id INTO v_found;
-    WHILE v_found.scanned = 5000 LOOP
-      SELECT o.* INTO v_found FROM dbos_sys.prune_orphans(v_table, v_found.at, v_found.id, v_now - 3600000, 5000, true) AS o;
-      item_count := item_count + v_found.orphans;
-      byte_count := byte_count + v_found.bytes;
-    END LOOP;
-    RETURN NEXT;
-  END LOOP;
-END;
-$$;
-
-CREATE OR REPLACE FUNCTION dbos_sys.prune(dry_run boolean)
-RETURNS TABLE (workflow text, queue text, application text, status text, what text, item_count bigint, byte_count bigint, oldest timestamptz)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF dry_run IS NOT TRUE THEN
-    PERFORM dbos_sys.fail('WF001', format('dry_run is %s', COALESCE(dry_run::text, 'NULL')), 'To prune is a procedure, which commits after each batch.',
-      'CALL dbos_sys.prune();');
-  END IF;
-  RETURN QUERY SELECT p.* FROM dbos_sys.prune_preview() AS p;
-END;
-$$;
-COMMENT ON FUNCTION dbos_sys.prune(boolean) IS
-'SELECT * FROM dbos_sys.prune(dry_run => true): what CALL dbos_sys.prune() would delete now, policy by policy, with about how many bytes its rows
-have in the tables (their indexes not counted) and when the oldest ended. Looks at all of it; changes nothing. Errors: WF001, WF002.';

@@ -103,6 +103,17 @@ BEGIN
 END;
 $$;
 
+-- Who changes policies holds the pruner to the end of the transaction: a batch under way ends before, and while it lasts who would begin one goes home.
+CREATE OR REPLACE FUNCTION dbos_sys.hold_pruner()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM dbos_ops.pruner AS r FOR NO KEY UPDATE;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.retain(
   keep interval DEFAULT NULL, keep_rows bigint DEFAULT NULL, application text DEFAULT NULL, queue text DEFAULT NULL, workflow text DEFAULT NULL,
   status text DEFAULT NULL, cancel_after interval DEFAULT NULL, archive boolean DEFAULT false, force boolean DEFAULT false)
@@ -120,12 +131,14 @@ DECLARE
   v_cancel bigint := dbos_sys.retention_span('cancel_after', retain.cancel_after);
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
+  PERFORM dbos_sys.check_primary('retain');
   PERFORM dbos_sys.check_retention(v_application || v_queue || v_workflow || v_status = '', v_status, v_keep, retain.keep_rows, v_cancel, retain.force);
   IF retain.archive AND v_keep IS NULL AND retain.keep_rows IS NULL THEN
     PERFORM dbos_sys.fail('WF001', 'archive goes with neither keep nor keep_rows', 'What stays for ever is not archived.', 'Say how long it stays in the tables, as keep => ''30 days''.');
   ELSIF retain.archive THEN
     PERFORM dbos_sys.archive_ahead();
   END IF;
+  PERFORM dbos_sys.hold_pruner();
   INSERT INTO dbos_ops.retention_policies AS p (application_name, queue_name, workflow, workflow_like, status, weight, keeps, keep_ms, keep_rows,
     cancel_after_ms, archive, updated_at)
   VALUES (v_application, v_queue, v_workflow, dbos_sys.retention_like(v_workflow), v_status,
@@ -144,7 +157,7 @@ COMMENT ON FUNCTION dbos_sys.retain(interval, bigint, text, text, text, text, in
 neither of them (and no cancel_after) they stay for ever. workflow is a name, or a pattern in which * stands for any text; NULL selects any. The most
 specific policy governs: by workflow, then queue, application, status. cancel_after cancels workflows that were created so long ago and have not
 ended. With archive, what goes is packed into the archive (history(), list(archived => true), restore()). The same selectors again replace the policy. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
-everything, keep below a minute or keep_rows 0, unless force), WF002.';
+everything, keep below a minute or keep_rows 0, unless force), WF002, WF050 (a standby).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_retention(
   application text DEFAULT NULL, queue text DEFAULT NULL, workflow text DEFAULT NULL, status text DEFAULT NULL)
@@ -154,6 +167,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
+  PERFORM dbos_sys.check_primary('drop_retention');
+  PERFORM dbos_sys.hold_pruner();
   DELETE FROM dbos_ops.retention_policies AS p
   WHERE p.application_name = dbos_sys.retention_selector('application', drop_retention.application)
     AND p.queue_name = dbos_sys.retention_selector('queue', drop_retention.queue)
@@ -169,7 +184,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_retention(text, text, text, text) IS
-'Removes the policy with these selectors; what it governed is governed by the next that fits, or stays. Errors: WF001, WF051 (no such policy).';
+'Removes the policy with these selectors; what it governed is governed by the next that fits, or stays. Errors: WF001, WF050 (a standby), WF051 (no such
+policy).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.retention()
 RETURNS TABLE (workflow text, queue text, application text, status text, keep interval, keep_rows bigint, archive boolean, cancel_after interval)
