@@ -114,6 +114,7 @@ DECLARE
   v_made integer := 0;
   v_month timestamptz;
 BEGIN
+  PERFORM dbos_sys.check_primary('archive_partitions');
   IF (months BETWEEN 0 AND 240) IS NOT TRUE THEN
     PERFORM dbos_sys.fail('WF001', format('months is %s', COALESCE(months::text, 'NULL')), NULL, 'Give 0 to 240.');
   END IF;

@@ -110,6 +110,7 @@ DECLARE
   v_present text[];
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_primary('import_archive');
   IF import_archive.lines IS NULL OR array_position(import_archive.lines, NULL) IS NOT NULL THEN
     PERFORM dbos_sys.fail('WF001', 'a line is NULL', NULL, 'Give lines of export_archive().');
   END IF;

@@ -207,6 +207,7 @@ DECLARE
   v_found record;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_primary('delete');
   WHILE children LOOP
     v_family := dbos_sys.with_descendants(v_ids || dbos_sys.archived_children(v_ids));
     EXIT WHEN cardinality(v_family) = cardinality(v_ids);

@@ -89,10 +89,15 @@ BEGIN
   PERFORM dbos_sys.check_text('workflow id', restore.id);
   PERFORM dbos_sys.check_span('hold', v_hold, true);
   PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_primary('restore');
   SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(restore.id) AS a;
   IF EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = restore.id) THEN
     PERFORM dbos_sys.fail('WF011', format('workflow %s exists already', dbos_sys.shown(restore.id)), NULL, 'It is in the tables: there is nothing to restore.');
   ELSIF v_found.chunk IS NULL THEN
+    -- prune() moved it between the two looks, or it is nowhere.
+    SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(restore.id) AS a;
+  END IF;
+  IF v_found.chunk IS NULL THEN
     PERFORM dbos_sys.fail('WF010', format('workflow %s is not in the archive', dbos_sys.shown(restore.id)), NULL,
       'SELECT workflow_uuid FROM dbos_sys.list(archived => true) shows the ids.');
   END IF;
@@ -172,6 +177,7 @@ DECLARE
   v_rows bigint;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_primary('note_export');
   PERFORM dbos_sys.check_text('place', note_export.place);
   PERFORM dbos_sys.check_text('digest', note_export.digest);
   PERFORM dbos_sys.check_partition(note_export.partition);
@@ -203,6 +209,7 @@ DECLARE
   v_workflows bigint;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
+  PERFORM dbos_sys.check_primary('drop_archive');
   PERFORM dbos_sys.check_partition(drop_archive.partition);
   PERFORM dbos_sys.check_isolation();
   EXECUTE format('LOCK TABLE dbos_ops.archive, dbos_ops.%I IN ACCESS EXCLUSIVE MODE', drop_archive.partition);

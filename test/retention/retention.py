@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "worker")]
 
 import cron
-from harness import CLUSTER, Cluster, SqlError, Tap, equal, until
+from harness import CLUSTER, Cluster, SqlError, Tap, equal, raises, until
 
 DATABASE = "retention"
 WORKFLOWS = 5000
@@ -173,7 +173,7 @@ def two_at_once(cluster):
     others = [prune(second) for _ in range(3)]
     lasted = time.monotonic() - begin
     if first.running():
-        equal({note for *_, note in others}, {f"another session prunes: pid {first.pid}"}, "notes of the second")
+        equal({note for *_, note in others}, {f"another session prunes, or changes policies: pid {first.pid}"}, "notes of the second")
         equal(sum(n for n, *_ in others), 0, "workflows of the second")
     else:
         raise AssertionError("the first ended before the second was called")
@@ -353,7 +353,49 @@ def run_worker(tap):
         cluster.destroy()
 
 
-GROUPS = {"kills": run_kills, "sessions": run_sessions, "worker": run_worker, "cron": cron.run}
+def standby_refuses(standby):
+    """a hot standby refuses what writes with WF050, not with a command that nobody gave"""
+    for statement in ("CALL dbos_sys.prune()", "SELECT dbos_sys.retain('1 day', workflow => 'w1')", "SELECT dbos_sys.drop_retention(workflow => 'w0')",
+                      "SELECT dbos_sys.restore('w1')", "SELECT * FROM dbos_sys.delete(ARRAY['w1'])", "SELECT dbos_sys.archive_partitions()",
+                      "SELECT dbos_sys.drop_archive('archive_2026_09', force => true)", "SELECT dbos_sys.note_export('archive_2026_09', '/backup', 1, 'x')",
+                      "SELECT dbos_sys.import_archive('{}')"):
+        error = raises("WF050", standby.session(DATABASE), statement)
+        if "standby" not in error.message:
+            raise AssertionError(f"{statement}: {error.message}")
+
+
+def standby_reads(standby):
+    """it shows the policies, what would be pruned, the archive and the doctor's lines"""
+    session = standby.session(DATABASE)
+    equal(session.query("SELECT workflow, keep FROM dbos_sys.retention()"), [["w0", "24:00:00"]], "policies")
+    equal(session.value("SELECT sum(item_count) FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows'"), "1", "what would go")
+    equal(session.value("SELECT count(*) FROM dbos_sys.list(archived => true)"), "1", "archived")
+    equal(session.value("SELECT bool_and(h.archived) FROM dbos_sys.history('w7') AS h"), "t", "history of an archived one")
+    equal(session.value("SELECT sum(workflows) FROM dbos_sys.archives()"), "1", "archives()")
+    equal(session.query("SELECT name, finding FROM dbos_sys.doctor() WHERE finding ~ 'read-only transaction|recovery'"), [], "lines that tried to write")
+
+
+def run_standby(tap):
+    cluster = Cluster("primary", "--no-preload")
+    try:
+        session = make(cluster)
+        fill(session, 7)
+        session.query("SELECT dbos_sys.retain('1 day', workflow => 'w0', archive => true)")
+        prune(session)
+        session.query("UPDATE dbos.workflow_status SET name = 'w0' WHERE workflow_uuid = 'w1'")
+        lsn = session.value("SELECT pg_current_wal_lsn()")
+        standby = Cluster("standby", "--standby-of", "primary", "--no-preload")
+        try:
+            until("the standby has all", lambda: standby.session(DATABASE).value(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t")
+            for test in (standby_refuses, standby_reads):
+                tap.run(test, standby)
+        finally:
+            standby.destroy()
+    finally:
+        cluster.destroy()
+
+
+GROUPS = {"kills": run_kills, "sessions": run_sessions, "standby": run_standby, "worker": run_worker, "cron": cron.run}
 
 
 def main():
