@@ -45,6 +45,16 @@ SELECT pg_temp.at(61) AS t \gset
 SELECT state FROM dbos_sys.heartbeat('e1', '15 s', 'shop', 'i1');
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{dead letters,overdue,waiting,unowned,watched,version skew,payloads}');
 SELECT * FROM dbos_sys.large_payloads();
+-- All that holds a payload counts.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) SELECT u.name, 'ERROR', u.name, 1 FROM unnest('{told,failed,stepped,event,stream}'::text[]) AS u(name);
+INSERT INTO dbos.notifications (destination_uuid, message) VALUES ('told', repeat('x', 65537)), ('told', repeat('x', 65536));
+INSERT INTO dbos.workflow_output (workflow_uuid, error) VALUES ('failed', repeat('x', 65538));
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, error) VALUES ('stepped', 0, 'charge', repeat('x', 65539));
+INSERT INTO dbos.workflow_events (workflow_uuid, key, value) VALUES ('event', 'k', repeat('x', 65540));
+INSERT INTO dbos.streams (workflow_uuid, key, value, "offset") VALUES ('stream', 's', repeat('x', 65541), 0);
+SELECT * FROM dbos_sys.large_payloads();
+DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('told', 'failed', 'stepped', 'event', 'stream');
+DELETE FROM dbos.workflow_output WHERE workflow_uuid = 'failed'; DELETE FROM dbos.operation_outputs WHERE workflow_uuid = 'stepped';
 SELECT pg_temp.at(86401) AS t \gset
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{waiting,stuck}');
 -- An executor of the name is connected; or sessions that do not tell who they are.

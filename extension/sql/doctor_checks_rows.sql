@@ -229,21 +229,30 @@ BEGIN
   -- octet_length() of a payload reads its head only.
   RETURN QUERY
   WITH newest AS MATERIALIZED (
-    SELECT w.workflow_uuid AS id, COALESCE(w.name, '') AS name, octet_length(w.inputs) AS bytes_in, octet_length(w.output) AS bytes_out
+    SELECT w.workflow_uuid AS id, COALESCE(w.name, '') AS name, octet_length(w.inputs) AS bytes_in, GREATEST(octet_length(w.output), octet_length(w.error)) AS bytes_out
     FROM dbos.workflow_status AS w ORDER BY w.created_at DESC LIMIT 5000),
   payloads AS (
     SELECT n.id, n.name, 'input' AS place, GREATEST(n.bytes_in, octet_length(i.inputs)) AS bytes
     FROM newest AS n LEFT JOIN dbos.workflow_input AS i ON i.workflow_uuid = n.id
     UNION ALL
-    SELECT n.id, n.name, 'output', GREATEST(n.bytes_out, octet_length(o.output)) FROM newest AS n LEFT JOIN dbos.workflow_output AS o ON o.workflow_uuid = n.id
+    SELECT n.id, n.name, 'output', GREATEST(n.bytes_out, octet_length(o.output), octet_length(o.error))
+    FROM newest AS n LEFT JOIN dbos.workflow_output AS o ON o.workflow_uuid = n.id
     UNION ALL
-    SELECT n.id, n.name, 'step ' || s.function_name, octet_length(s.output) FROM newest AS n JOIN dbos.operation_outputs AS s ON s.workflow_uuid = n.id)
+    SELECT n.id, n.name, 'step ' || s.function_name, GREATEST(octet_length(s.output), octet_length(s.error))
+    FROM newest AS n JOIN dbos.operation_outputs AS s ON s.workflow_uuid = n.id
+    UNION ALL
+    SELECT n.id, n.name, 'message', octet_length(m.message) FROM newest AS n JOIN dbos.notifications AS m ON m.destination_uuid = n.id
+    UNION ALL
+    SELECT n.id, n.name, 'event ' || e.key, octet_length(e.value) FROM newest AS n JOIN dbos.workflow_events AS e ON e.workflow_uuid = n.id
+    UNION ALL
+    SELECT n.id, n.name, 'stream ' || t.key, octet_length(t.value) FROM newest AS n JOIN dbos.streams AS t ON t.workflow_uuid = n.id)
   SELECT p.name, count(DISTINCT p.id), max(p.bytes)::bigint, (array_agg(p.place ORDER BY p.bytes DESC))[1] FROM payloads AS p
   WHERE p.bytes > 65536 GROUP BY p.name ORDER BY 3 DESC, 1;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.large_payloads() IS
-'Names of workflows with inputs, outputs or results of steps above 64 KiB among the newest 5000: how many, the largest in bytes, and what it is.';
+'Names of workflows with inputs, outputs, results of steps, errors, messages, events or stream entries above 64 KiB among the newest 5000: how many, the
+largest in bytes, and what it is.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_payloads(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql

@@ -128,15 +128,20 @@ DECLARE
   v_archiver record;
   v_mode text := (SELECT s.value FROM dbos_sys.setting_value('archive_mode') AS s);
   v_standbys bigint := (SELECT count(*) FROM pg_stat_replication);
+  -- Then nothing fails: WAL is kept, and piles up.
+  v_idle boolean := v_mode <> 'off' AND (SELECT s.value FROM dbos_sys.setting_value('archive_command') AS s) = ''
+    AND COALESCE((SELECT s.value FROM dbos_sys.setting_value('archive_library') AS s), '') = '';
 BEGIN
   SELECT a.last_archived_time AS archived, a.last_failed_time AS failed, a.last_failed_wal AS wal, a.failed_count AS failures INTO v_archiver
   FROM pg_stat_archiver AS a;
   state := CASE
+    WHEN v_idle THEN 'bad'
     WHEN v_mode <> 'off' AND v_archiver.failed > COALESCE(v_archiver.archived, '-infinity') THEN 'bad'
     WHEN v_mode <> 'off' AND v_archiver.archived IS NOT NULL THEN 'ok'
     WHEN v_standbys > 0 THEN 'ok'
     WHEN v_mode <> 'off' THEN 'not known' ELSE 'warn' END;
   finding := CASE
+    WHEN v_idle THEN 'archive_mode is on and archive_command empty: WAL stays on this server, and piles up'
     WHEN state = 'bad' THEN format('archiving of WAL fails (%s times, last at %s)', v_archiver.failures, v_archiver.wal)
     WHEN v_mode <> 'off' AND v_archiver.archived IS NOT NULL THEN 'WAL is archived'
     WHEN v_mode <> 'off' THEN 'archive_mode is on, and nothing has been archived yet' ELSE 'WAL is not archived' END
@@ -144,7 +149,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_backups() IS
-'ok: WAL is archived, or somebody receives it. bad: archiving fails. Snapshots of disks and dumps cannot be seen from inside.';
+'ok: WAL is archived, or somebody receives it. bad: archiving fails, or has no command. Snapshots of disks and dumps cannot be seen from inside.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_synchronous(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
