@@ -137,3 +137,16 @@ SET default_transaction_isolation = 'serializable';
 CALL dbos_sys.prune();
 RESET default_transaction_read_only;
 RESET default_transaction_isolation;
+
+-- A workflow that a table of somebody's refers to keeps its policy from going on, which the note tells, and no other.
+DELETE FROM dbos.workflow_status;
+SELECT FROM dbos_sys.retain('1 day', workflow => 'aa') AS r1, dbos_sys.retain('1 day', workflow => 'zz') AS r2;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('a1', 'SUCCESS', 'aa', 1), ('a2', 'SUCCESS', 'aa', 1), ('z1', 'SUCCESS', 'zz', 1);
+CREATE TABLE public.orders (workflow_id text REFERENCES dbos.workflow_status (workflow_uuid));
+INSERT INTO public.orders VALUES ('a1');
+CALL dbos_sys.prune();
+SELECT workflow_uuid FROM dbos.workflow_status ORDER BY 1;
+SELECT state, finding ~ 'the last run failed: .*foreign key' AS told FROM dbos_sys.doctor('{prune job}');
+DROP TABLE public.orders;
+CALL dbos_sys.prune();
+SELECT count(*) FROM dbos.workflow_status;

@@ -175,7 +175,7 @@ BEGIN
       state := 'written';
       RETURN;
     -- What one source cannot do is not the others' trouble: this round goes on without it, and says so at its end.
-    WHEN SQLSTATE 'WF052' OR insufficient_privilege THEN
+    WHEN SQLSTATE 'WF052' OR insufficient_privilege OR integrity_constraint_violation OR raise_exception THEN
       UPDATE dbos_ops.prune_marks AS m SET done = true WHERE m.source = v_source;
       UPDATE dbos_ops.pruner AS r SET failure = SQLERRM;
       state := 'more';
