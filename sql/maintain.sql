@@ -135,7 +135,7 @@ SELECT pg_temp.at(1010);
 SELECT state, maintained FROM dbos_sys.heartbeat('other', '15 s', 'shop', 'o1');
 SAVEPOINT before_the_tick;
 SELECT dbos_sys.recover_tick();
-SELECT hold_from, hold_until FROM dbos_ops.ticker;
+SELECT hold_from, hold_until, pause_ms, pause_before_ms FROM dbos_ops.ticker;
 SELECT executor_id, state, ended_why FROM dbos_sys.executors() ORDER BY 1;
 SELECT pg_temp.at(1011.999), dbos_sys.recover_tick();
 SELECT executor_id, state, ended_why FROM dbos_sys.executors() WHERE executor_id = 'ticker';

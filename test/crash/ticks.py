@@ -1,4 +1,6 @@
-"""Servers without a background worker: a client ticks, and dies."""
+"""Servers without a background worker: a client ticks. It dies, or the server stands still."""
+import os
+import signal
 import time
 
 from executors import LONG, audit, begun, busy, executor, incarnation, pending
@@ -6,6 +8,7 @@ from lib import Worker, equal, finished, until
 
 GRACE, TICK = 2000, 1000
 MAINTAINED = False
+SIDE_BY_SIDE = 1
 LEASE = 6.0
 # Another client notices with its next heartbeat that nobody has ticked for 5 s; then come the grace and two ticks. The rest is for a loaded machine,
 # and far from what a downtime would cost: the lease and dbos_sys.reconnect_backoff, 90 s.
@@ -39,5 +42,40 @@ def ticker_dies(server):
     audit(session, victim, *heirs)
 
 
+def server_processes(server):
+    """The postmaster and its children."""
+    postmaster = int(server.env["PID"])
+    with open(f"/proc/{postmaster}/task/{postmaster}/children", encoding="ascii") as children:
+        return [postmaster, *map(int, children.read().split())]
+
+
+def server_stands_still(server):
+    """without a background worker the server stands still for longer than the leases: nobody is declared dead, whoever's heartbeat comes first"""
+    session, lease = server.session(), ("--lease-ms", int(LEASE * 1000))
+    workers = [Worker(server, "start", f"t2{name}", f"t2.{name}", *LONG, "--step-ms", 3000, *lease, application="t2").ready() for name in "abcd"]
+    until("one of them ticks", lambda: ticker(session) in [f"dbos_sys/{incarnation(session, worker)}" for worker in workers])
+    for worker in workers:
+        busy(session, worker, 6)
+    before = int(session.value("SELECT hold_until FROM dbos_ops.ticker"))
+    processes = server_processes(server)
+    try:
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(LEASE + 4)
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+    until("it is taken for a downtime", lambda: int(session.value("SELECT hold_until FROM dbos_ops.ticker")) > before)
+    for worker in workers:
+        # Who has done its part leaves.
+        assert executor(session, worker, "ended_why")[0] in (None, "retired"), f"{worker.executor} was declared dead"
+        finished(session, worker.prefix)
+        equal(session.query(f"SELECT workflow_uuid FROM dbos.workflow_status WHERE workflow_uuid LIKE '{worker.prefix}-%' AND recovery_attempts > 1"), [],
+              f"taken from {worker.executor}, which lives")
+    for worker in workers:
+        worker.stop()
+        audit(session, worker)
+
+
 def tests(server, random):
-    return [(test.__doc__, lambda test=test: test(server)) for test in (ticker_dies,)]
+    return [(test.__doc__, lambda test=test: test(server)) for test in (ticker_dies, server_stands_still)]
