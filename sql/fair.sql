@@ -60,7 +60,10 @@ INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, queue
 SELECT 'sdk-' || n, 'ENQUEUED', 'w', 'fair', 'sdk-' || (n % 500), 1 FROM generate_series(1, 1000) AS n;
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, created_at) VALUES ('sdk-without', 'ENQUEUED', 'w', 'fair', 1);
 SELECT count(*), min(t.runs), max(t.runs) FROM pg_temp.take('fair', 501) AS t;
+-- A second later, so that the scan may take 200 ms: on a busy machine it would not come round in the least time.
+SET dbos_sys.fake_now = '1800000001000';
 SELECT count(*), min(t.runs), max(t.runs) FROM pg_temp.take_all('fair', 501) AS t;
+SET dbos_sys.fake_now = '1800000000000';
 SELECT count(*) FROM dbos.workflow_status WHERE queue_name = 'fair' AND status = 'ENQUEUED' AND queue_partition_key <> 'a';
 SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'sdk-without';
 
