@@ -23,6 +23,17 @@ SELECT count(*) AS left_in_archive FROM dbos_ops.archive;
 (TABLE before EXCEPT SELECT * FROM pg_temp.contents()) UNION ALL (SELECT * FROM pg_temp.contents() EXCEPT TABLE before);
 SELECT * FROM dbos_ops.retention_holds ORDER BY 1;
 
+-- null as a value of JSON is not the absence of a value.
+SELECT pg_temp.empty();
+SELECT count(pg_temp.plain(id, 'w', 1800000000000)) FROM unnest(ARRAY['absent', 'null', 'text', 'empty']) AS u(id);
+UPDATE dbos.workflow_status AS w SET attributes = v.attributes
+FROM (VALUES ('null', 'null'::jsonb), ('text', '"null"'), ('empty', '{}')) AS v(id, attributes) WHERE w.workflow_uuid = v.id;
+SELECT cardinality(dbos_sys.archive_batch(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status), 1800000000000)) AS packed;
+SELECT dbos_sys.prune_rows(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status)) IS NOT NULL AS pruned;
+SELECT u.id, dbos_sys.restore(u.id) FROM unnest(ARRAY['absent', 'null', 'text', 'empty']) AS u(id);
+SELECT workflow_uuid, attributes FROM dbos.workflow_status ORDER BY 1;
+SELECT columns -> 'jsonb' AS packed_as_text FROM dbos_ops.archive_shapes;
+
 -- Chunks: alike ones together, months apart; one above 16 MiB in parts of its own.
 SELECT pg_temp.empty();
 SELECT count(pg_temp.plain('n' || n, CASE WHEN n % 2 = 0 THEN 'even' ELSE 'odd' END, 1798761599000 + 1000 * (n / 100))) FROM generate_series(1, 199) AS n;

@@ -17,7 +17,7 @@ AS $$
     (7, 'h', 'workflow_events_history', 'workflow_uuid', 't.function_id', 't.key'), (8, 't', 'streams', 'workflow_uuid', 't."offset"', 't.key')
 $$;
 
--- The columns of these tables as they are now, by letter.
+-- The columns of these tables as they are now, by letter; and which of them are packed as texts.
 CREATE OR REPLACE FUNCTION dbos_sys.archive_columns()
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -25,10 +25,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN (
-    SELECT jsonb_object_agg(t.letter, (
-      SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute AS a
-      WHERE a.attrelid = to_regclass('dbos.' || t.table_name) AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> t.id_column))
-    FROM dbos_sys.archive_tables() AS t);
+    SELECT jsonb_object_agg(c.letter, c.names) || jsonb_build_object('jsonb', jsonb_object_agg(c.letter, c.texts) FILTER (WHERE c.texts IS NOT NULL))
+    FROM (
+      SELECT t.letter, jsonb_agg(a.attname ORDER BY a.attnum) AS names, jsonb_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.atttypid = 'jsonb'::regtype) AS texts
+      FROM dbos_sys.archive_tables() AS t JOIN pg_attribute AS a
+        ON a.attrelid = to_regclass('dbos.' || t.table_name) AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> t.id_column
+      GROUP BY t.letter) AS c);
 END;
 $$;
 
@@ -162,7 +164,8 @@ BEGIN
     SELECT string_agg(format('SELECT u.id, %s AS place, %s::bigint AS key_1, %s AS key_2, %L || json_build_array(%s)::text AS line
         FROM unnest($1) AS u(id), LATERAL (SELECT * FROM dbos.%I AS s WHERE s.%I = u.id OFFSET 0) AS t',
       t.place, t.key_1, t.key_2, t.letter, (
-        SELECT string_agg(format('t.%I', c.name), ', ' ORDER BY c.place) FROM jsonb_array_elements_text(p_columns -> t.letter) WITH ORDINALITY AS c(name, place)),
+        SELECT string_agg(format('t.%I', c.name) || CASE WHEN p_columns -> 'jsonb' -> t.letter ? c.name THEN '::text' ELSE '' END, ', ' ORDER BY c.place)
+        FROM jsonb_array_elements_text(p_columns -> t.letter) WITH ORDINALITY AS c(name, place)),
       t.table_name, t.id_column), ' UNION ALL ' ORDER BY t.place)
     FROM dbos_sys.archive_tables() AS t));
 END;
@@ -292,7 +295,8 @@ BEGIN
 END;
 $$;
 
--- The rows of a chunk, or of one workflow in it, unpacked: the table's letter and an object of its columns.
+-- The rows of a chunk, or of one workflow in it, unpacked: the table's letter and an object of its columns. A column that was packed as a text and is
+-- NULL has no key, so that null is what it was.
 CREATE OR REPLACE FUNCTION dbos_sys.archive_objects(p_first bigint, p_chunk uuid, p_letters text[], p_id text DEFAULT NULL)
 RETURNS TABLE (id text, letter text, o jsonb)
 LANGUAGE plpgsql
@@ -303,9 +307,10 @@ BEGIN
   SELECT l.id, left(l.line, 1), v.o
   FROM dbos_sys.archive_lines(p_first, p_chunk) AS l LEFT JOIN dbos_ops.archive_shapes AS s ON s.shape = l.shape,
   LATERAL (
-    SELECT jsonb_object_agg(c.name, e.value) AS o
+    SELECT jsonb_object_agg(c.name, CASE WHEN t.is_text THEN (e.value #>> '{}')::jsonb ELSE e.value END) FILTER (WHERE NOT t.is_text OR e.value <> 'null') AS o
     FROM jsonb_array_elements_text(s.columns -> left(l.line, 1)) WITH ORDINALITY AS c(name, place)
-    JOIN jsonb_array_elements(substr(l.line, 2)::jsonb) WITH ORDINALITY AS e(value, place) ON e.place = c.place) AS v
+    JOIN jsonb_array_elements(substr(l.line, 2)::jsonb) WITH ORDINALITY AS e(value, place) ON e.place = c.place,
+    LATERAL (SELECT COALESCE(s.columns -> 'jsonb' -> left(l.line, 1) ? c.name, false) AS is_text) AS t) AS v
   WHERE left(l.line, 1) = ANY (p_letters) AND (p_id IS NULL OR l.id = p_id) ORDER BY l.part, l.place;
 END;
 $$;

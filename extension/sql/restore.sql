@@ -48,6 +48,7 @@ DECLARE
     WHERE a.first_ended = p_first AND a.chunk = p_chunk AND a.part = 0);
   v_table record;
   v_names text;
+  v_values text;
   v_rows bigint;
   v_total bigint := 0;
 BEGIN
@@ -56,10 +57,13 @@ BEGIN
   FOR v_table IN SELECT t.* FROM dbos_sys.archive_tables() AS t WHERE t.letter = ANY (v_letters) ORDER BY t.place LOOP
     v_objects := ARRAY(
       SELECT jsonb_build_object(v_table.id_column, p_id) || u.o FROM unnest(v_letters, v_all) AS u(letter, o) WHERE u.letter = v_table.letter);
-    SELECT string_agg(format('%I', c.name), ', ') INTO v_names
+    -- A record would take null in JSON for NULL.
+    SELECT string_agg(format('%I', c.name), ', '),
+      string_agg(format(CASE WHEN v_columns -> 'jsonb' -> v_table.letter ? c.name THEN 'u.o -> %2$L' ELSE 'r.%1$I' END, c.name, c.name), ', ')
+    INTO v_names, v_values
     FROM (SELECT v_table.id_column AS name UNION ALL SELECT jsonb_array_elements_text(v_columns -> v_table.letter)) AS c;
-    EXECUTE format('INSERT INTO dbos.%1$I (%2$s) SELECT %2$s FROM unnest($1) AS u(o), LATERAL jsonb_populate_record(NULL::dbos.%1$I, u.o) AS r',
-      v_table.table_name, v_names) USING v_objects;
+    EXECUTE format('INSERT INTO dbos.%1$I (%2$s) SELECT %3$s FROM unnest($1) AS u(o), LATERAL jsonb_populate_record(NULL::dbos.%1$I, u.o) AS r',
+      v_table.table_name, v_names, v_values) USING v_objects;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
   END LOOP;
