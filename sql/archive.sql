@@ -81,6 +81,28 @@ SELECT dbos_sys.restore('other');
 ROLLBACK;
 \echo :LAST_ERROR_SQLSTATE
 BEGIN;
+UPDATE dbos_ops.archive SET name = 'other';
+SELECT * FROM dbos_sys.list('{"name": "other"}', archived => true);
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+UPDATE dbos_ops.archive SET status = 'ERROR';
+SELECT * FROM dbos_sys.history('shape');
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+INSERT INTO dbos_ops.archive_shapes SELECT 99, s.columns || jsonb_build_object('p', (SELECT jsonb_agg(c.name ORDER BY c.place DESC)
+  FROM jsonb_array_elements_text(s.columns -> 'p') WITH ORDINALITY AS c(name, place))) FROM dbos_ops.archive_shapes AS s;
+UPDATE dbos_ops.archive SET shape = 99;
+SELECT * FROM dbos_sys.history('shape');
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
+UPDATE dbos_ops.archive SET last_ended = last_ended + 1;
+SELECT dbos_sys.export_archive('archive_2027_01') IS NULL;
+ROLLBACK;
+\echo :LAST_ERROR_SQLSTATE
+BEGIN;
 UPDATE dbos_ops.archive SET parts = 2;
 SELECT * FROM dbos_sys.history('shape');
 ROLLBACK;

@@ -89,6 +89,10 @@ $$;
 SELECT pg_temp.altered('"odd"', '"even"');
 \echo :LAST_ERROR_SQLSTATE
 SELECT pg_temp.altered('"digest" : ', '"digest" : 1, "was" : ');
+SELECT pg_temp.altered('"status" : "SUCCESS"', '"status" : "ERROR"');
+SELECT pg_temp.altered('"queue_name" : null', '"queue_name" : "q"');
+SELECT pg_temp.altered('"name" : ', '"more" : 1, "name" : ');
+SELECT pg_temp.altered('["function_id", ', '["was", ');
 SELECT pg_temp.altered('"row_count" : ', '"row_count" : 1');
 SELECT pg_temp.altered('"shape" : ', '"shape" : 9') ~ '^in' AS other_numbers_of_shapes_are_fine;
 SELECT pg_temp.empty();

@@ -171,15 +171,16 @@ BEGIN
 END;
 $$;
 
--- What a chunk says of itself, to be held against it later.
-CREATE OR REPLACE FUNCTION dbos_sys.archive_digest(p_ids text[], p_data text)
+-- What a chunk says of itself, to be held against it later: all of its row, and for the number of the shape, which is this database's own, what it
+-- stands for. NULL when that is not known.
+CREATE OR REPLACE FUNCTION dbos_sys.archive_digest(p_columns jsonb, p_row jsonb)
 RETURNS bigint
 LANGUAGE plpgsql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN hashtextextended(array_to_string(p_ids, E'\n') || E'\n' || p_data, 0);
+  RETURN hashtextextended(p_columns::text || E'\n' || (p_row - '{digest,shape,chunk,data}'::text[])::text || E'\n' || (p_row ->> 'data'), 0);
 END;
 $$;
 
@@ -223,11 +224,11 @@ BEGIN
     INSERT INTO dbos_ops.archive (chunk, part, parts, shape, archived_at, first_ended, last_ended, first_created, last_created, status, name,
       application_name, queue_name, row_count, digest, ids, data)
     SELECT COALESCE(a.chunk, gen_random_uuid()), c.part, c.parts, $2, $3, c.first_ended, c.last_ended, c.first_created, c.last_created, c.status, c.name,
-      c.application_name, c.queue_name, c.row_count, dbos_sys.archive_digest(c.ids, c.data), c.ids, c.data
+      c.application_name, c.queue_name, c.row_count, dbos_sys.archive_digest($4, to_jsonb(c) - 'alone' || jsonb_build_object('archived_at', $3)), c.ids, c.data
     FROM chunks AS c LEFT JOIN (
       SELECT o.alone, gen_random_uuid() AS chunk FROM chunks AS o WHERE o.part = 0 AND o.alone IS NOT NULL) AS a ON a.alone = c.alone
     $query$, dbos_sys.archive_query(v_columns))
-  USING p_ids, v_shape, p_now;
+  USING p_ids, v_shape, p_now, v_columns;
 END;
 $$;
 
@@ -280,7 +281,7 @@ AS $$
 BEGIN
   IF (
     SELECT NOT (count(*) = min(a.parts) AND count(DISTINCT a.part) = count(*) AND max(a.part) = count(*) - 1 AND count(s.shape) = count(*)
-      AND bool_and(a.digest = dbos_sys.archive_digest(a.ids, a.data)))
+      AND bool_and(a.digest = dbos_sys.archive_digest(s.columns, to_jsonb(a))))
     FROM dbos_ops.archive AS a LEFT JOIN dbos_ops.archive_shapes AS s ON s.shape = a.shape
     WHERE a.first_ended = p_first AND a.chunk = p_chunk
   ) THEN
@@ -332,7 +333,9 @@ BEGIN
   SELECT string_agg(l.line, E'\n' ORDER BY l.place) AS data, count(*) AS row_count INTO v_rest
   FROM dbos_sys.archive_lines(p_first, p_chunk) AS l WHERE l.id <> p_id;
   UPDATE dbos_ops.archive AS a
-  SET ids = v_ids, data = v_rest.data, row_count = v_rest.row_count, digest = dbos_sys.archive_digest(v_ids, v_rest.data)
-  WHERE a.first_ended = p_first AND a.chunk = p_chunk;
+  SET ids = v_ids, data = v_rest.data, row_count = v_rest.row_count, digest = dbos_sys.archive_digest(s.columns,
+    to_jsonb(a) || jsonb_build_object('ids', v_ids, 'data', v_rest.data, 'row_count', v_rest.row_count))
+  FROM dbos_ops.archive_shapes AS s
+  WHERE s.shape = a.shape AND a.first_ended = p_first AND a.chunk = p_chunk;
 END;
 $$;

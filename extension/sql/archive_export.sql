@@ -22,7 +22,7 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', format('after is %s', dbos_sys.shown(export_archive.after)), NULL, 'Give the last stamp of the page before.');
   END IF;
   FOR v_row IN EXECUTE format($query$
-    SELECT a.*, s.columns, a.digest = dbos_sys.archive_digest(a.ids, a.data) AND s.shape IS NOT NULL AND (a.parts = 1 OR a.parts = (
+    SELECT a.*, s.columns, a.digest = dbos_sys.archive_digest(s.columns, to_jsonb(a)) AND s.shape IS NOT NULL AND (a.parts = 1 OR a.parts = (
         SELECT count(*) FROM dbos_ops.%1$I AS o WHERE o.first_ended = a.first_ended AND o.chunk = a.chunk)) AS whole
     FROM (
       SELECT h.first_ended, h.chunk, h.part FROM (
@@ -68,11 +68,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT l.line || jsonb_build_object('shape', p_shapes -> (l.line ->> 'shape')) FROM unnest(p_lines) AS l(line)
-  WHERE p_shapes ? (l.line ->> 'shape') AND jsonb_typeof(l.line -> 'ids') = 'array' AND jsonb_array_length(l.line -> 'ids') > 0
+  SELECT l.line || jsonb_build_object('shape', s.shape)
+  FROM unnest(p_lines) AS l(line) JOIN dbos_ops.archive_shapes AS s ON s.shape = (p_shapes ->> (l.line ->> 'shape'))::smallint
+  WHERE jsonb_typeof(l.line -> 'ids') = 'array' AND jsonb_array_length(l.line -> 'ids') > 0
     AND (l.line ->> 'first_ended')::bigint = dbos_sys.archive_time((l.line ->> 'first_ended')::bigint)
     AND (l.line ->> 'row_count')::integer = cardinality(string_to_array(l.line ->> 'data', E'\n'))
-    AND (l.line ->> 'digest')::bigint = dbos_sys.archive_digest(ARRAY(SELECT jsonb_array_elements_text(l.line -> 'ids')), l.line ->> 'data');
+    AND (l.line ->> 'digest')::bigint = dbos_sys.archive_digest(s.columns, l.line);
 END;
 $$;
 
