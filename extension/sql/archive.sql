@@ -263,6 +263,7 @@ $$;
 -- The chunk of an id, of several the one that was archived last; nothing when it is not in the archive.
 CREATE OR REPLACE FUNCTION dbos_sys.archive_find(p_id text, OUT first_ended bigint, OUT chunk uuid)
 LANGUAGE plpgsql
+STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
@@ -276,6 +277,7 @@ $$;
 CREATE OR REPLACE FUNCTION dbos_sys.archive_lines(p_first bigint, p_chunk uuid)
 RETURNS TABLE (id text, shape smallint, part smallint, place bigint, line text)
 LANGUAGE plpgsql
+STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -301,6 +303,7 @@ $$;
 CREATE OR REPLACE FUNCTION dbos_sys.archive_objects(p_first bigint, p_chunk uuid, p_letters text[], p_id text DEFAULT NULL)
 RETURNS TABLE (id text, letter text, o jsonb)
 LANGUAGE plpgsql
+STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

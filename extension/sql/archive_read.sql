@@ -88,9 +88,11 @@ END;
 $$;
 
 -- The rows of a workflow as objects, as archive_objects() gives them: from the tables, else from the archive (the last of that id).
+-- STABLE, as all that it calls for rows: both looks are one snapshot's, and what is moved between them is not missed.
 CREATE OR REPLACE FUNCTION dbos_sys.workflow_objects(p_id text)
 RETURNS TABLE (archived boolean, letter text, o jsonb)
 LANGUAGE plpgsql
+STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
