@@ -165,6 +165,40 @@ ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const A
   return total;
 }
 
+// Throws unless the folder still has an export of just what this sum stands for.
+void verify_export(const std::string& folder, const std::string& partition, const std::string& sum) {
+  auto source = folder_to_read(folder);
+  for (const ArchiveManifest& manifest : read_manifests(*source)) {
+    if (manifest.partition != partition || manifest.sum != sum) continue;
+    verify_archive_file(*source, manifest);
+    return;
+  }
+  throw Error("'" + folder + "' has no export of what the archive has now");
+}
+
+// The database knows of exports what was noted when they were made. Before the only other copy goes, one of them is read again. What was never exported
+// the database refuses to drop.
+void verify_exports(Archive& archive, const ArchiveArguments& arguments) {
+  for (const ArchivePartition& partition : archive.partitions()) {
+    if (partition.name != arguments.partition || partition.workflows == 0 || partition.exports.empty()) continue;
+    std::string sum = archive.sum(partition.name);
+    std::vector<std::string> places = arguments.from.empty() ? partition.exports : std::vector<std::string>{arguments.from};
+    std::string why;
+    for (const std::string& place : places) {
+      std::string folder = arguments.from.empty() ? folder_of(place) : place;
+      try {
+        if (folder.empty()) throw Error("'" + place + "' is not on this host");
+        return verify_export(folder, partition.name, sum);
+      } catch (const Error& error) {
+        why += (why.empty() ? "" : "; ") + std::string(error.what());
+      }
+    }
+    throw Error(std::to_string(partition.workflows) + " workflows of " + partition.name + " are nowhere else that could be read from here: " + why,
+                "WF055", {},
+                "name the folder with --from where it lies elsewhere now, or export it again: dbos-sys archive export; or mean it: --force");
+  }
+}
+
 }  // namespace
 
 void run_archive_list(const Common& common) {
@@ -243,7 +277,9 @@ void run_archive_import(const Common& common, const ArchiveArguments& arguments)
 }
 
 void run_archive_drop(const Common& common, const ArchiveArguments& arguments) {
-  auto workflows = connect(common).drop(arguments.partition, arguments.force);
+  Archive archive = connect(common);
+  if (!arguments.force) verify_exports(archive, arguments);
+  auto workflows = archive.drop(arguments.partition, arguments.force);
   if (common.json) print({{"dropped", arguments.partition}, {"workflows", workflows}});
   else std::cout << "dropped " << printable(arguments.partition) << ", " << workflows << " workflows\n";
 }

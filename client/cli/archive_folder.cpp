@@ -163,4 +163,9 @@ std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path) {
 
 std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path) { return std::make_unique<Folder>(path, false); }
 
+std::string folder_of(const std::string& place) {
+  std::string here = "file://" + host_name();
+  return place.starts_with(here + "/") ? place.substr(here.size()) : "";
+}
+
 }  // namespace dbos::cli

@@ -44,4 +44,7 @@ class ArchiveTarget {
 std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path);
 std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path);
 
+// The folder of a place; empty when that is not on this host.
+std::string folder_of(const std::string& place);
+
 }  // namespace dbos::cli

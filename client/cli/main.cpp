@@ -243,8 +243,9 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   in->add_option("--from", arguments.from, "folder that export wrote to")->required();
   in->add_option("PARTITION", arguments.partitions, "only these");
   in->callback([&] { run_archive_import(common, arguments); });
-  CLI::App* drop = add_verb(*archive, common, "drop", "Drop a partition; refused unless an export holds all that is in it");
+  CLI::App* drop = add_verb(*archive, common, "drop", "Drop a partition; refused unless an export holds all that is in it, and can be read");
   drop->add_option("PARTITION", arguments.partition, "its name, as archive_2027_01")->required();
+  drop->add_option("--from", arguments.from, "folder of the export that is read again, instead of those that are noted");
   drop->add_flag("--force", arguments.force, "although its workflows are nowhere else");
   drop->callback([&] { run_archive_drop(common, arguments); });
   archive->callback([&common, archive] {

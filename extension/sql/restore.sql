@@ -230,4 +230,4 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_archive(text, boolean) IS
 'Drops a monthly partition of the archive and returns how many workflows were in it. Refused unless a noted export holds exactly what is in it, or force.
-Called by the owner of the tables. Errors: WF001 (not READ COMMITTED), WF055 (no such partition, or not exported).';
+The note is from when the export was made: whether its files are still there and whole, SQL cannot see. dbos-sys archive drop reads them again. Called by the owner of the tables. Errors: WF001 (not READ COMMITTED), WF055 (no such partition, or not exported).';

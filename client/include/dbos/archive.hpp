@@ -64,7 +64,8 @@ class Archive {
   void note_export(const std::string& partition, const std::string& place, std::int64_t rows, const std::string& sum);
   // Lines as page() gave them: with those that name the columns, and with all of a chunk's parts. Repeating it changes nothing.
   ArchiveImport import(const std::vector<std::string>& lines);
-  // How many workflows were in it. Refused (WF055) unless an export holds exactly what is in it, or force.
+  // How many workflows were in it. Refused (WF055) unless a noted export holds exactly what is in it, or force. Whether its
+  // files are still there and whole is for the caller to see.
   std::int64_t drop(const std::string& partition, bool force = false);
 
  private:
