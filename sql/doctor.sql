@@ -38,7 +38,8 @@ SELECT pg_temp.workflow('lost', 'PENDING', '{"executor": "pod-7"}');
 SELECT pg_temp.workflow('sleeps', 'PENDING', '{"executor": "e1"}');
 INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) VALUES ('sleeps', 0, 'DBOS.sleep', 1900000000000);
 INSERT INTO dbos.workflow_input (workflow_uuid, inputs) VALUES ('held', repeat('x', 65536)), ('waits', repeat('x', 65537));
-INSERT INTO dbos_ops.queue_settings (queue_name, paused, updated_at) VALUES ('paused', true, 1);
+SELECT FROM dbos_sys.register_queue('paused');
+SELECT FROM dbos_sys.pause_queue('paused');
 SELECT pg_temp.at(59) AS t \gset
 SELECT name, state, finding FROM dbos_sys.doctor('{overdue,waiting,unowned}');
 SELECT pg_temp.at(61) AS t \gset
@@ -57,6 +58,12 @@ DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('told', 'failed', 'step
 DELETE FROM dbos.workflow_output WHERE workflow_uuid = 'failed'; DELETE FROM dbos.operation_outputs WHERE workflow_uuid = 'stepped';
 SELECT pg_temp.at(86401) AS t \gset
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{waiting,stuck}');
+-- A queue that was dropped and made again is another: the pause of the first is not its own.
+BEGIN;
+DELETE FROM dbos.queues WHERE name = 'paused';
+INSERT INTO dbos.queues (queue_id, name, created_at, updated_at) SELECT 'another', 'paused', 1, 1;
+SELECT state, finding FROM dbos_sys.doctor('{waiting}');
+ROLLBACK;
 -- An executor of the name is connected; or sessions that do not tell who they are.
 SELECT pg_temp.at(61) AS t \gset
 SET application_name = 'dbos_transact_pod-7_v1';
@@ -91,6 +98,20 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 DROP SCHEMA dbos CASCADE;
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{tables,table version,storage parameters,clock,dead letters}');
+-- Without tables no line about them is green, or trips.
+SELECT d.name, d.state, d.mend FROM dbos_sys.doctor() AS d WHERE d.finding = 'DBOS tables are not installed here';
+SELECT d.name, d.finding FROM dbos_sys.doctor() AS d WHERE d.finding LIKE '%does not exist%';
+SELECT d.state, replace(d.finding, '; pg_cron keeps', '') AS finding, d.mend FROM dbos_sys.doctor('{prune job}') AS d;
+ROLLBACK;
+
+-- All that hang are seen, however many older ones are well.
+BEGIN;
+SELECT pg_temp.at(86402) AS t \gset
+DELETE FROM dbos.workflow_status;
+SELECT count(pg_temp.workflow('well' || n, 'PENDING', '{"created": 1800000000000}')) FROM generate_series(1, 1500) AS n;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) SELECT 'well' || n, 0, 'DBOS.sleep', 1900000000000 FROM generate_series(1, 1500) AS n;
+SELECT pg_temp.workflow('hangs', 'PENDING', '{"created": 1800000000001}');
+SELECT state, finding FROM dbos_sys.doctor('{stuck}');
 ROLLBACK;
 
 -- Settings: of a role, of a transaction.
@@ -118,4 +139,9 @@ SELECT dbos_sys.doctor(client => '[]');
 SELECT dbos_sys.doctor(client => '{"pid": "one"}');
 SELECT dbos_sys.doctor(client => '{"now": null}');
 DELETE FROM dbos.workflow_status;
-TRUNCATE dbos.workflow_input, dbos.operation_outputs, dbos_ops.queue_settings;
+TRUNCATE dbos.workflow_input, dbos.operation_outputs, dbos_ops.queue_settings, dbos.queues;
+-- Without counters autovacuum never comes.
+\c -reuse-previous=on "options='-c track_counts=off'"
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{autovacuum}');
+\c -reuse-previous=on "options=''"
+SELECT name, state, finding, mend FROM dbos_sys.doctor('{autovacuum}');

@@ -1,14 +1,16 @@
 -- doctor(): is this database, its server and what runs on it as a production system should be? The checklist is the table below.
 
 -- One row for each line, in the order in which they are told; the first six are those of the checklist in docs/production.md. `run` is the call that
--- judges, with what the client tells of itself as $1. Who adds a line adds a row here, its function to a doctor_checks*.sql, and a paragraph there.
+-- judges, with what the client tells of itself as $1. Who adds a line adds a row here, its function to a doctor_checks*.sql, and a paragraph there;
+-- and its name below where it looks at DBOS's tables, for without them no such line is judged.
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_checks()
-RETURNS TABLE (place bigint, name text, run text, wanted text, why text, mend text)
+RETURNS TABLE (place bigint, name text, run text, wanted text, why text, mend text, of_tables boolean)
 LANGUAGE sql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT row_number() OVER (), c.name, c.run, c.wanted, c.why, c.mend
+  SELECT row_number() OVER (), c.name, c.run, c.wanted, c.why, c.mend, c.name = ANY ('{throttling,table version,maintenance,unlogged tables,triggers,
+    storage parameters,dead rows,statistics,invalid indexes,index bloat,dead letters,overdue,waiting,unowned,watched,stuck,version skew,payloads}')
   FROM (VALUES
     ('dedicated instance', 'doctor_dedicated()', 'a server of its own: no other busy database, no business tables in this one',
       'The rows of workflows come and go fast; they take WAL, cache and vacuum from the business data, and it from them.',
@@ -48,7 +50,7 @@ AS $$
     ('full_page_writes', 'doctor_choice(''full_page_writes'', ''bad'', ''{on}'')', 'on', 'Without it a crash leaves torn pages.', NULL),
     ('synchronous_commit', 'doctor_choice(''synchronous_commit'', ''bad'', ''{on,remote_apply,remote_write,local}'')', 'on',
       'A step counts as done once its record has committed; an answer before the disk lets a crash forget it, and it runs again.', NULL),
-    ('autovacuum', 'doctor_choice(''autovacuum'', ''bad'', ''{on}'')', 'on',
+    ('autovacuum', 'doctor_autovacuum()', 'on, and so is track_counts',
       'Every workflow leaves dead rows; without vacuum each claim reads more of them, and transaction ids run out.', NULL),
     ('autovacuum_naptime', 'doctor_range(''autovacuum_naptime'', ''warn'', NULL, ''1min'', ''15s'')', 'at most a minute',
       'Tables of queues need vacuum several times a minute at full load.', NULL),
@@ -141,11 +143,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_check record;
+  v_tables boolean := dbos_sys.has_tables();
 BEGIN
   PERFORM dbos_sys.check_doctor(doctor.names, doctor.client);
   PERFORM pg_stat_clear_snapshot();
   FOR v_check IN
-    SELECT c.place, c.name, c.run, c.wanted, c.why, c.mend FROM dbos_sys.doctor_checks() AS c
+    SELECT c.place, c.name, c.run, c.wanted, c.why, c.mend, c.of_tables FROM dbos_sys.doctor_checks() AS c
     WHERE doctor.names IS NULL OR c.name = ANY (doctor.names) ORDER BY c.place
   LOOP
     place := v_check.place;
@@ -154,7 +157,13 @@ BEGIN
     why := v_check.why;
     -- What one line trips over is not the others'.
     BEGIN
-      EXECUTE 'SELECT c.state, c.finding, c.mend FROM dbos_sys.' || v_check.run || ' AS c' INTO state, finding, mend USING doctor.client;
+      IF v_check.of_tables AND NOT v_tables THEN
+        state := 'not known';
+        finding := 'DBOS tables are not installed here';
+        mend := 'SELECT dbos_sys.install();';
+      ELSE
+        EXECUTE 'SELECT c.state, c.finding, c.mend FROM dbos_sys.' || v_check.run || ' AS c' INTO state, finding, mend USING doctor.client;
+      END IF;
     EXCEPTION WHEN OTHERS THEN
       state := 'not known';
       finding := SQLERRM;

@@ -14,6 +14,18 @@ BEGIN
 END;
 $$;
 
+-- Whether DBOS's tables are here, for roles too that may not look into them.
+CREATE OR REPLACE FUNCTION dbos_sys.has_tables()
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dbos' AND c.relname = 'workflow_status');
+END;
+$$;
+
 -- A line of which nothing reports yet. The feature that brings the report puts its own function into the table.
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_unreported(p_why text, OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
@@ -26,20 +38,27 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_unreported(text) IS 'A line of doctor() of which nothing reports yet: always not known.';
 
--- Rows written and blocks read by other databases, as shares of the server's. Read since the statistics began.
-CREATE OR REPLACE FUNCTION dbos_sys.other_databases(OUT name text, OUT written numeric, OUT read numeric, OUT rows_written bigint, OUT total bigint)
+-- What other databases take of the server: rows written, blocks read from the disk, blocks looked at in memory too (all of them since the statistics
+-- began), and clients' sessions; as shares, and as numbers.
+CREATE OR REPLACE FUNCTION dbos_sys.other_databases(OUT name text, OUT written numeric, OUT read numeric, OUT seen numeric, OUT connected numeric,
+  OUT rows_written bigint, OUT blocks_read bigint, OUT blocks_seen bigint, OUT sessions bigint, OUT total bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  WITH seen AS (
-    SELECT d.datname::text AS name, b.datname = current_database() AS here, d.tup_inserted + d.tup_updated + d.tup_deleted AS changes, d.blks_read AS blocks
+  WITH databases AS (
+    SELECT d.datname::text AS name, b.datname = current_database() AS here, d.tup_inserted + d.tup_updated + d.tup_deleted AS changes, d.blks_read AS blocks,
+      d.blks_read + d.blks_hit AS looks, (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid = d.datid AND a.usename IS NOT NULL
+        AND COALESCE(a.backend_type, 'client backend') = 'client backend') AS clients
     FROM pg_stat_database AS d JOIN pg_database AS b ON b.oid = d.datid AND NOT b.datistemplate),
-  whole AS (SELECT NULLIF(sum(s.changes), 0) AS changes, NULLIF(sum(s.blocks), 0) AS blocks FROM seen AS s)
-  SELECT s.name, COALESCE(s.changes / w.changes, 0), COALESCE(s.blocks / w.blocks, 0), s.changes, COALESCE(w.changes, 0)::bigint
-  FROM seen AS s, whole AS w WHERE NOT s.here ORDER BY s.changes DESC, s.name;
+  whole AS (
+    SELECT NULLIF(sum(s.changes), 0) AS changes, NULLIF(sum(s.blocks), 0) AS blocks, NULLIF(sum(s.looks), 0) AS looks, NULLIF(sum(s.clients), 0) AS clients
+    FROM databases AS s)
+  SELECT s.name, COALESCE(s.changes / w.changes, 0), COALESCE(s.blocks / w.blocks, 0), COALESCE(s.looks / w.looks, 0), COALESCE(s.clients / w.clients, 0),
+    s.changes, s.blocks, s.looks, s.clients, COALESCE(w.changes, 0)::bigint
+  FROM databases AS s, whole AS w WHERE NOT s.here ORDER BY s.changes DESC, s.name;
 END;
 $$;
 
@@ -52,8 +71,10 @@ DECLARE
   v_strangers text[];
   v_total bigint;
 BEGIN
-  SELECT array_agg(format('database %s: %s %% of the rows written, %s %% of the blocks read', o.name, round(o.written * 100), round(o.read * 100)) ORDER BY o.written DESC)
-      FILTER (WHERE (o.written > 0.05 AND o.rows_written > 10000) OR (o.read > 0.2 AND o.rows_written > 1000)), max(o.total)
+  SELECT array_agg(format('database %s: %s %% of the rows written, %s %% of the blocks read, %s %% with those in memory, %s %% of the sessions', o.name,
+        round(o.written * 100), round(o.read * 100), round(o.seen * 100), round(o.connected * 100)) ORDER BY o.written DESC, o.seen DESC)
+      FILTER (WHERE (o.written > 0.05 AND o.rows_written > 10000) OR (o.read > 0.2 AND (o.rows_written > 1000 OR o.blocks_read > 10000))
+        OR (o.seen > 0.2 AND o.blocks_seen > 1000000) OR (o.connected > 0.2 AND o.sessions >= 10)), max(o.total)
   INTO v_busy, v_total FROM dbos_sys.other_databases() AS o;
   SELECT array_agg(t.name || ' (' || t.changes || ' rows written)' ORDER BY t.changes DESC) INTO v_strangers
   FROM (
@@ -63,12 +84,13 @@ BEGIN
   state := CASE WHEN v_busy IS NOT NULL OR v_strangers IS NOT NULL THEN 'warn' WHEN current_setting('track_counts') <> 'on' OR v_total < 100 THEN 'not known' ELSE 'ok' END;
   finding := CASE
     WHEN state = 'not known' THEN 'the server''s statistics have counted nothing yet'
-    WHEN state = 'ok' THEN 'no other database and no other table writes more than a little'
+    WHEN state = 'ok' THEN 'no other database takes more than a little, and no other table here is written'
     ELSE array_to_string(array_remove(ARRAY[dbos_sys.some_of(v_busy, 3), 'other tables in this database: ' || dbos_sys.some_of(v_strangers, 3)], NULL), '; ') END;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_dedicated() IS
-'warn: another database writes over 5 percent of the server''s rows or reads over 20 percent of its blocks, or tables outside of dbos in this database are written.';
+'warn: another database writes over 5 percent of the server''s rows, or reads over 20 percent of its blocks (from the disk, or with those in memory), or has
+over 20 percent of its sessions; or tables outside of dbos in this database are written.';
 
 -- Clients' sessions, and what a pooler's look like. Names, roles and databases of sessions are for everybody to see, their last query is not.
 CREATE OR REPLACE FUNCTION dbos_sys.pooler_signs(OUT sessions bigint, OUT signs text[])
@@ -128,6 +150,17 @@ $$;
 COMMENT ON FUNCTION dbos_sys.doctor_pooler(jsonb) IS
 'ok: sessions stay and are under half of what the server takes, with a pooler or without. Found tells how a pooler shows itself.';
 
+-- The database in which pg_cron lives; NULL without it, and for roles that may not know.
+CREATE OR REPLACE FUNCTION dbos_sys.cron_home()
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name');
+END;
+$$;
+
 -- What of pg_cron is here: in which database do its jobs lie, which of them prune, and how did the last run of each end.
 CREATE OR REPLACE FUNCTION dbos_sys.cron_prune(OUT jobs bigint, OUT inactive bigint, OUT failed text, OUT ended timestamptz, OUT hidden text)
 LANGUAGE plpgsql
@@ -140,8 +173,7 @@ BEGIN
     hidden := 'jobs of pg_cron are hidden';
     RETURN;
   ELSIF to_regclass('cron.job') IS NULL THEN
-    hidden := CASE WHEN current_setting('cron.database_name', true) <> current_database()
-      THEN format('pg_cron keeps its jobs in database %s', current_setting('cron.database_name', true)) END;
+    hidden := CASE WHEN dbos_sys.cron_home() <> current_database() THEN format('pg_cron keeps its jobs in database %s', dbos_sys.cron_home()) END;
     RETURN;
   END IF;
   -- pg_cron shows a role its own jobs.
@@ -200,28 +232,37 @@ DECLARE
   v_kept record;
   v_ended bigint;
   v_ago bigint;
+  v_tables boolean := dbos_sys.has_tables();
+  v_elsewhere text := (
+    SELECT format('in database %I, where pg_cron lives: SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', h.name, current_database())
+    FROM dbos_sys.cron_home() AS h(name) WHERE h.name <> current_database());
 BEGIN
   SELECT c.jobs, c.inactive, c.failed, c.ended, c.hidden INTO v_cron FROM dbos_sys.cron_prune() AS c;
-  SELECT f.rows, f.old, f.bytes INTO v_rows FROM dbos_sys.finished_rows() AS f;
+  SELECT f.rows, f.old, f.bytes INTO v_rows FROM dbos_sys.finished_rows() AS f WHERE v_tables;
   SELECT r.policies, r.ended_at, r.failure INTO v_kept FROM dbos_sys.retention_state() AS r;
   -- Whoever ran it: pg_cron, the worker, a client, a scheduled workflow.
   v_ended := COALESCE(v_kept.ended_at, CASE WHEN v_kept.policies IS NULL THEN (EXTRACT(epoch FROM v_cron.ended) * 1000)::bigint END);
   v_ago := (dbos_sys.now_ms() - v_ended) / 60000;
   state := CASE
     WHEN v_cron.failed IS NOT NULL OR v_kept.failure IS NOT NULL THEN 'bad'
+    WHEN NOT v_tables THEN 'not known'
     WHEN v_kept.policies = 0 THEN 'warn'
     WHEN v_ago <= 1500 THEN 'ok'
     WHEN v_ago IS NULL AND (v_cron.jobs > 0 OR v_kept.policies > 0 OR (v_cron.hidden IS NOT NULL AND v_rows.old = 0)) THEN 'not known' ELSE 'warn' END;
   finding := array_to_string(array_remove(ARRAY[
-    CASE WHEN v_kept.policies > 0 THEN format('%s retention policies', v_kept.policies) WHEN v_kept.policies = 0 THEN 'no retention policy' END,
+    CASE WHEN NOT v_tables THEN 'DBOS tables are not installed here' END,
+    CASE WHEN v_kept.policies > 0 THEN format('%s retention policies', v_kept.policies) ELSE 'no retention policy' END,
     CASE WHEN v_cron.jobs > 0 THEN format('%s pg_cron jobs', v_cron.jobs) WHEN v_cron.inactive > 0 THEN 'a pg_cron job that is switched off'
       WHEN v_kept.policies IS NULL THEN 'no job that prunes' END,
     CASE WHEN state = 'bad' THEN 'the last run failed: ' || COALESCE(v_cron.failed, v_kept.failure)
       WHEN v_ago IS NOT NULL THEN format('the last run ended %s min ago', v_ago) ELSE 'no run has ended yet' END,
     v_cron.hidden,
     CASE WHEN v_rows.old > 0 THEN format('%s workflows ended more than 30 days ago', CASE WHEN v_rows.old >= 1000 THEN '1000 and more' ELSE v_rows.old::text END) END,
-    format('about %s workflows, %s', v_rows.rows, pg_size_pretty(v_rows.bytes))], NULL), '; ');
-  mend := CASE WHEN v_kept.policies = 0 THEN 'SELECT dbos_sys.retain(keep => ''30 days'', force => true);  -- and see that somebody runs prune()' END;
+    CASE WHEN v_tables THEN format('about %s workflows, %s', v_rows.rows, pg_size_pretty(v_rows.bytes)) END], NULL), '; ');
+  -- Step by step, each where it is to be done.
+  mend := CASE WHEN v_kept.policies > 0 THEN upper(left(v_elsewhere, 1)) || substr(v_elsewhere, 2)
+    ELSE CASE WHEN v_kept.policies IS NULL OR NOT v_tables THEN 'SELECT dbos_sys.install(); ' ELSE '' END || 'SELECT dbos_sys.retain(keep => ''30 days'', force => true);  -- '
+      || COALESCE('then, ' || v_elsewhere, 'and see that somebody runs prune()') END;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_prune() IS

@@ -80,7 +80,8 @@ DECLARE
   v_queues text[];
 BEGIN
   IF to_regclass('dbos_ops.queue_settings') IS NOT NULL THEN
-    v_paused := ARRAY(SELECT q.queue_name FROM dbos_ops.queue_settings AS q WHERE q.paused);
+    v_paused := ARRAY(
+      SELECT q.name FROM dbos_ops.queue_settings AS s JOIN dbos.queues AS q ON q.name = s.queue_name AND q.queue_id = s.queue_id WHERE s.paused);
   END IF;
   SELECT array_agg(format('%s of queue %s', w.rows, dbos_sys.shown(w.queue_name)) ORDER BY w.rows DESC, w.queue_name) INTO v_queues
   FROM (
@@ -169,7 +170,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_watched() IS 'warn: executors hold PENDING workflows that neither registered nor belong to an application that watch() was told of.';
 
--- No step for a day, and no sleep or wait that is recorded to end later. Of the thousand oldest.
+-- No step for a day, and no sleep or wait that is recorded to end later.
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_stuck(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -183,7 +184,7 @@ BEGIN
   INTO v_stuck, mend
   FROM (
     SELECT w.workflow_uuid, w.name, w.created_at, COALESCE(w.started_at_epoch_ms, w.created_at) AS since FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.created_at < v_before ORDER BY w.created_at LIMIT 1000) AS p
+    WHERE w.status = 'PENDING' AND w.created_at < v_before OFFSET 0) AS p
   WHERE p.since < v_before
     AND NOT EXISTS (SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = p.workflow_uuid AND o.completed_at_epoch_ms >= v_before);
   state := CASE WHEN v_stuck IS NULL THEN 'ok' ELSE 'warn' END;

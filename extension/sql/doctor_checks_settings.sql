@@ -76,6 +76,24 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_choice(text, text, text[]) IS 'ok: the setting has one of these values, of which the first that the server knows is advised.';
 
+-- Autovacuum goes by what is counted.
+CREATE OR REPLACE FUNCTION dbos_sys.doctor_autovacuum(OUT state text, OUT finding text, OUT mend text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_switch record;
+  v_counts record;
+BEGIN
+  SELECT c.state, c.finding, c.mend INTO v_switch FROM dbos_sys.doctor_choice('autovacuum', 'bad', '{on}') AS c;
+  SELECT c.state, c.finding, c.mend INTO v_counts FROM dbos_sys.doctor_choice('track_counts', 'bad', '{on}') AS c;
+  state := CASE v_switch.state WHEN 'ok' THEN v_counts.state ELSE v_switch.state END;
+  finding := v_switch.finding || CASE v_counts.state WHEN 'ok' THEN '' ELSE ', ' || v_counts.finding END;
+  mend := CASE v_switch.state WHEN 'ok' THEN v_counts.mend ELSE v_switch.mend END;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.doctor_autovacuum() IS 'ok: autovacuum is on, and the counters by which it knows what to do.';
+
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_collation(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -110,11 +110,6 @@ AS $$
 DECLARE
   v_absent text[] := ARRAY(SELECT DISTINCT a.table_name FROM dbos_sys.absent_parameters() AS a ORDER BY 1);
 BEGIN
-  IF to_regclass('dbos.workflow_status') IS NULL THEN
-    state := 'not known';
-    finding := 'there are no DBOS tables in this database';
-    RETURN;
-  END IF;
   state := CASE WHEN v_absent = '{}' THEN 'ok' ELSE 'warn' END;
   finding := CASE state WHEN 'ok' THEN 'the tables that change with each workflow have parameters of their own'
     ELSE 'autovacuum''s defaults hold for ' || dbos_sys.some_of(v_absent) END;
