@@ -32,6 +32,7 @@ DECLARE
   v_budget bigint := dbos_sys.interval_ms('budget', schedule_maintenance.budget);
   v_worker boolean := dbos_sys.preloaded()
     AND database::text = ANY (regexp_split_to_array(btrim(COALESCE(current_setting('dbos_sys.databases', true), '')), '\s*,\s*'));
+  v_maintain boolean := COALESCE(schedule_maintenance.maintain, NOT v_worker);
   v_job record;
 BEGIN
   PERFORM dbos_sys.check_text('schedule', schedule_maintenance.schedule);
@@ -56,7 +57,7 @@ BEGIN
       (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details WHERE COALESCE(end_time, start_time) < now() - interval ''7 days'' '
         'AND jobid IN (SELECT jobid FROM cron.job WHERE jobname LIKE ''dbos\_sys %'')', current_database()))
       AS j(place, name, at, command, runs_in)
-    WHERE j.place <> 2 OR COALESCE(schedule_maintenance.maintain, NOT v_worker) ORDER BY j.place
+    WHERE j.place <> 2 OR v_maintain ORDER BY j.place
   LOOP
     BEGIN
       PERFORM cron.schedule_in_database(v_job.name, v_job.at, v_job.command, v_job.runs_in::text);
@@ -65,12 +66,14 @@ BEGIN
     END;
     RETURN QUERY SELECT v_job.name, v_job.at, v_job.command, v_job.runs_in;
   END LOOP;
+  PERFORM cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = format('dbos_sys maintain in %s', database) AND NOT v_maintain;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
 'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
 database (or as maintain says); and forget what it noted of these jobs a week ago. Called in the database where
-pg_cron lives, by who the jobs run as. Called again, it changes the jobs. Errors: WF001, WF002, WF056 (pg_cron is not here; the hint says where).';
+pg_cron lives, by who the jobs run as. Called again, it changes the jobs, and removes that of
+maintain() where it is not wanted any more. Errors: WF001, WF002, WF056 (pg_cron is not here; the hint says where).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.unschedule_maintenance(database name DEFAULT current_database())
 RETURNS integer

@@ -55,6 +55,11 @@ def other_database(workers):
         # Again with another schedule: the job is changed, not doubled.
         home.query(f"SELECT FROM dbos_sys.schedule_maintenance('0 4 * * *', database => '{SYSTEM}', maintain => false)")
         equal(home.query(f"SELECT schedule FROM cron.job WHERE jobname = 'dbos_sys prune in {SYSTEM}'"), [["0 4 * * *"]], "the job")
+        # And one that is not wanted any more goes.
+        ours = "SELECT jobname FROM cron.job WHERE jobname LIKE 'dbos\\_sys %' ORDER BY jobname"
+        equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys prune in {SYSTEM}"]], "jobs without maintain()")
+        home.query(f"SELECT FROM dbos_sys.schedule_maintenance(database => '{SYSTEM}')")
+        equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys maintain in {SYSTEM}"], [f"dbos_sys prune in {SYSTEM}"]], "jobs with it again")
         for text in ("every day", "61 * * * *", "* * * *", "* * * * * *"):
             try:
                 home.query(f"SELECT * FROM dbos_sys.schedule_maintenance('{text}', database => '{SYSTEM}')")
@@ -73,6 +78,14 @@ def other_database(workers):
             raise AssertionError("schedule_maintenance() was accepted where pg_cron is not")
         except SqlError as error:
             equal((error.state, error.message), ("WF056", f"pg_cron is not in database {SYSTEM}"), "outside of pg_cron's database")
+        # Before install() the doctor names what is missing, and where the job is made.
+        home.query("CREATE DATABASE bare TEMPLATE template0")
+        bare = cluster.session("bare")
+        bare.query("CREATE EXTENSION dbos_sys")
+        equal(bare.query("SELECT state, finding, mend FROM dbos_sys.doctor('{prune job}')"), [["not known",
+              f"DBOS tables are not installed here; no retention policy; no job that prunes; no run has ended yet; pg_cron keeps its jobs in database {HOME}",
+              "SELECT dbos_sys.install(); SELECT dbos_sys.retain(keep => '30 days', force => true);  -- then, in database "
+              f"{HOME}, where pg_cron lives: SELECT * FROM dbos_sys.schedule_maintenance(database => 'bare');"]], "the doctor before install()")
         equal(home.value(f"SELECT dbos_sys.unschedule_maintenance('{SYSTEM}')"), "2", "jobs removed")
         equal(home.query("SELECT jobname FROM cron.job"), [["other"]], "jobs left")
         # The jobs of a database that is gone can be removed.
