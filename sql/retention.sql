@@ -19,6 +19,20 @@ SELECT * FROM dbos_sys.retention();
 -- The same selectors again replace the policy.
 SELECT dbos_sys.retain('6 days', 100, workflow => 'order*');
 SELECT keep, keep_rows FROM dbos_sys.retention() WHERE workflow = 'order*';
+-- What it was is told, unless that is the same.
+SELECT dbos_sys.retain('6 days', 100, workflow => 'order*');
+SELECT dbos_sys.retain(workflow => 'order*', cancel_after => '3 days');
+SELECT dbos_sys.retain('7 days', workflow => 'order*', archive => true);
+-- Names that nothing here has may be misspelt; it is the policy all the same.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name) VALUES ('known', 'SUCCESS', 'pay%_out', 'bank');
+SELECT FROM dbos_sys.register_queue('bills');
+SELECT dbos_sys.retain('1 day', application => 'bank', queue => 'bills', workflow => 'pay%_out');
+SELECT dbos_sys.retain('1 day', application => 'bank', workflow => 'pay*');
+SELECT dbos_sys.retain('1 day', application => 'bonk', queue => 'bils', workflow => 'pay%_ou_');
+SELECT dbos_sys.drop_retention(application => 'bank', queue => 'bills', workflow => 'pay%_out'), dbos_sys.drop_retention(application => 'bank', workflow => 'pay*'),
+  dbos_sys.drop_retention(application => 'bonk', queue => 'bils', workflow => 'pay%_ou_');
+DELETE FROM dbos.workflow_status;
+SELECT dbos_sys.retain('6 days', 100, workflow => 'order*');
 
 -- The most specific governs: the whole name before a pattern, the longer pattern, then queue, application, status.
 SELECT c.name, c.queue, c.application, c.status, r.workflow, r.queue_name AS by_queue, r.application_name AS by_application, r.status AS by_status,

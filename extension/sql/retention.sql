@@ -114,6 +114,55 @@ BEGIN
 END;
 $$;
 
+-- A policy may come before what it is for; more often its name is misspelt, and what it should let go stays for ever. No index finds a name or an
+-- application, so the newest workflows stand for all; where there is none yet, nothing can be told of names.
+CREATE OR REPLACE FUNCTION dbos_sys.warn_of_selectors(p_application text, p_queue text, p_workflow text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_like text := COALESCE(dbos_sys.retention_like(p_workflow), replace(replace(replace(p_workflow, '\', '\\'), '%', '\%'), '_', '\_'));
+  v_unknown record;
+BEGIN
+  FOR v_unknown IN
+    WITH newest AS MATERIALIZED (
+      SELECT w.application_name AS application, w.name FROM dbos.workflow_status AS w ORDER BY w.created_at DESC LIMIT 10000)
+    SELECT 'application' AS what, p_application AS name WHERE p_application <> '' AND EXISTS (SELECT FROM newest)
+      AND NOT EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.application_name = p_application)
+      AND NOT EXISTS (SELECT FROM dbos.application_versions AS v WHERE v.application_name = p_application)
+      AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.application_name = p_application)
+      AND NOT EXISTS (SELECT FROM dbos.workflow_schedules AS s WHERE s.application_name = p_application)
+      AND NOT EXISTS (SELECT FROM newest AS n WHERE n.application = p_application)
+    UNION ALL
+    SELECT 'queue', p_queue WHERE p_queue NOT IN ('', '_dbos_internal_queue') AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = p_queue)
+    UNION ALL
+    SELECT 'workflow', p_workflow WHERE p_workflow <> '' AND EXISTS (SELECT FROM newest)
+      AND NOT EXISTS (SELECT FROM dbos.workflow_schedules AS s WHERE s.workflow_name LIKE v_like)
+      AND NOT EXISTS (SELECT FROM newest AS n WHERE n.name LIKE v_like)
+  LOOP
+    RAISE WARNING USING MESSAGE = format('no %s %s is known here', v_unknown.what, dbos_sys.shown(v_unknown.name)),
+      DETAIL = CASE v_unknown.what WHEN 'queue' THEN 'No queue of that name is registered.'
+        WHEN 'application' THEN 'No executor, version, queue, schedule or workflow among the newest 10000 belongs to it.'
+        ELSE 'No schedule and no workflow among the newest 10000 has such a name.' END,
+      HINT = 'The policy is set, and waits for it. Look for a misspelling; SELECT * FROM dbos_sys.prune(dry_run => true) shows what would go.';
+  END LOOP;
+END;
+$$;
+
+-- A policy in words.
+CREATE OR REPLACE FUNCTION dbos_sys.retention_text(p_keep_ms bigint, p_keep_rows bigint, p_cancel_after_ms bigint, p_archive boolean)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN concat_ws(', ', 'keep ' || justify_hours(p_keep_ms * interval '1 millisecond'), 'keep_rows ' || p_keep_rows,
+    CASE WHEN COALESCE(p_keep_ms, p_keep_rows, p_cancel_after_ms) IS NULL THEN 'for ever' END,
+    'cancel_after ' || justify_hours(p_cancel_after_ms * interval '1 millisecond'), CASE WHEN p_archive THEN 'archive' END);
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.retain(
   keep interval DEFAULT NULL, keep_rows bigint DEFAULT NULL, application text DEFAULT NULL, queue text DEFAULT NULL, workflow text DEFAULT NULL,
   status text DEFAULT NULL, cancel_after interval DEFAULT NULL, archive boolean DEFAULT false, force boolean DEFAULT false)
@@ -129,6 +178,7 @@ DECLARE
   v_status text := dbos_sys.retention_selector('status', retain.status);
   v_keep bigint := dbos_sys.retention_span('keep', retain.keep);
   v_cancel bigint := dbos_sys.retention_span('cancel_after', retain.cancel_after);
+  v_before text;
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
   PERFORM dbos_sys.check_primary('retain');
@@ -138,7 +188,13 @@ BEGIN
   ELSIF retain.archive THEN
     PERFORM dbos_sys.archive_ahead();
   END IF;
+  PERFORM dbos_sys.warn_of_selectors(v_application, v_queue, v_workflow);
   PERFORM dbos_sys.hold_pruner();
+  SELECT dbos_sys.retention_text(p.keep_ms, p.keep_rows, p.cancel_after_ms, p.archive) INTO v_before FROM dbos_ops.retention_policies AS p
+  WHERE p.application_name = v_application AND p.queue_name = v_queue AND p.workflow = v_workflow AND p.status = v_status;
+  IF v_before <> dbos_sys.retention_text(v_keep, retain.keep_rows, v_cancel, COALESCE(retain.archive, false)) THEN
+    RAISE NOTICE 'the policy with these selectors was: %', v_before;
+  END IF;
   INSERT INTO dbos_ops.retention_policies AS p (application_name, queue_name, workflow, workflow_like, status, weight, keeps, keep_ms, keep_rows,
     cancel_after_ms, archive, updated_at)
   VALUES (v_application, v_queue, v_workflow, dbos_sys.retention_like(v_workflow), v_status,
@@ -156,7 +212,8 @@ COMMENT ON FUNCTION dbos_sys.retain(interval, bigint, text, text, text, text, in
 'Sets how long ended workflows stay that the selectors fit: those that ended longer ago than keep go, and those beyond the newest keep_rows; with
 neither of them (and no cancel_after) they stay for ever. workflow is a name, or a pattern in which * stands for any text; NULL selects any. The most
 specific policy governs: by workflow, then queue, application, status. cancel_after cancels workflows that were created so long ago and have not
-ended. With archive, what goes is packed into the archive (history(), list(archived => true), restore()). The same selectors again replace the policy. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
+ended. With archive, what goes is packed into the archive (history(), list(archived => true), restore()). The same selectors again replace the policy, and a NOTICE tells what it
+was. A WARNING tells of an application, queue or workflow that nothing here has the name of. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
 everything, keep below a minute or keep_rows 0, unless force), WF002, WF050 (a standby).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_retention(
