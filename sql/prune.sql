@@ -73,6 +73,17 @@ DELETE FROM dbos.operation_outputs WHERE workflow_uuid IN ('again', 'stopped', '
 DELETE FROM dbos.workflow_status WHERE workflow_uuid ~ '^(again|stopped|twice|over|origin.*|gone.*)$';
 DELETE FROM dbos.workflow_input WHERE workflow_uuid ~ '^(origin|gone)'; DELETE FROM dbos.workflow_output WHERE workflow_uuid ~ '^(origin|gone)';
 DELETE FROM dbos.operation_outputs WHERE workflow_uuid ~ '^(origin|gone)';
+-- The record of a fork is read once, not for each of the children.
+BEGIN;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, forked_from) VALUES ('many', 'SUCCESS', 'v', NULL), ('fork', 'PENDING', 'v', 'many');
+SELECT count(pg_temp.ended('many-' || n, 20, 'many')) FROM generate_series(1, 300) AS n;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id)
+SELECT 'fork', n, 'w', 'many-' || n FROM generate_series(1, 300) AS n
+UNION ALL SELECT 'fork', 300 + n, 'DBOS.getResult', 'many-' || n FROM generate_series(1, 100) AS n;
+SELECT t.idx_tup_fetch AS before FROM pg_stat_xact_all_tables AS t WHERE t.relid = 'dbos.operation_outputs'::regclass \gset
+SELECT cardinality(dbos_sys.prune_free(ARRAY(SELECT 'many-' || n FROM generate_series(1, 300) AS n), 1800000000000));
+SELECT t.idx_tup_fetch - :before <= 400 AS once FROM pg_stat_xact_all_tables AS t WHERE t.relid = 'dbos.operation_outputs'::regclass;
+ROLLBACK;
 -- When the child has ended, and the parent has asked, both go.
 UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = 1799999980000 WHERE workflow_uuid IN ('ended-1', 'runs');
 SELECT * FROM pg_temp.batch();

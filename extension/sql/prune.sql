@@ -104,23 +104,27 @@ BEGIN
       SELECT f.parent, w.workflow_uuid FROM family AS f,
       LATERAL (SELECT s.workflow_uuid FROM dbos.workflow_status AS s WHERE s.forked_from = f.id OFFSET 0) AS w),
     -- Of these one that runs, or may be resumed, asks for what it has not recorded yet.
-    asking AS MATERIALIZED (
-      SELECT m.workflow_uuid, f.id FROM mine AS m JOIN family AS f ON f.parent = m.parent_workflow_id,
-      LATERAL (
-        SELECT FROM dbos.workflow_status AS p
-        WHERE p.workflow_uuid = f.id AND p.workflow_uuid <> m.workflow_uuid AND p.status NOT IN ('SUCCESS', 'ERROR') OFFSET 0) AS p
-      WHERE f.id = f.parent OR EXISTS (
-        SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = f.id AND o.child_workflow_id = m.workflow_uuid OFFSET 0)),
+    open AS MATERIALIZED (
+      SELECT f.parent, f.id FROM family AS f,
+      LATERAL (SELECT FROM dbos.workflow_status AS p WHERE p.workflow_uuid = f.id AND p.status NOT IN ('SUCCESS', 'ERROR') OFFSET 0) AS p),
+    -- Their records are read once, however many children and forks there are.
     recorded AS MATERIALIZED (
-      SELECT o.workflow_uuid, o.child_workflow_id FROM (SELECT DISTINCT a.id FROM asking AS a) AS a,
+      SELECT o.workflow_uuid, o.child_workflow_id, o.function_name = 'DBOS.getResult' AS result FROM (SELECT DISTINCT a.id FROM open AS a) AS a,
       LATERAL (
-        SELECT r.workflow_uuid, r.child_workflow_id FROM dbos.operation_outputs AS r
-        WHERE r.workflow_uuid = a.id AND r.function_name = 'DBOS.getResult' OFFSET 0) AS o)
+        SELECT r.workflow_uuid, r.child_workflow_id, r.function_name FROM dbos.operation_outputs AS r
+        WHERE r.workflow_uuid = a.id AND r.child_workflow_id IS NOT NULL OFFSET 0) AS o
+      -- Not a join, which would go through all of them for each where the planner expects a few.
+      WHERE (o.child_workflow_id IN (SELECT m.workflow_uuid FROM mine AS m)) IS TRUE),
+    asked (id, by) AS MATERIALIZED (
+      (SELECT m.workflow_uuid, a.id FROM mine AS m JOIN open AS a ON a.id = m.parent_workflow_id AND a.parent = a.id WHERE a.id <> m.workflow_uuid
+      UNION
+      SELECT m.workflow_uuid, a.id FROM open AS a JOIN recorded AS r ON r.workflow_uuid = a.id
+      JOIN mine AS m ON m.workflow_uuid = r.child_workflow_id AND m.parent_workflow_id = a.parent WHERE a.id <> m.workflow_uuid)
+      EXCEPT
+      SELECT r.child_workflow_id, r.workflow_uuid FROM recorded AS r WHERE r.result)
     SELECT m.workflow_uuid FROM mine AS m
-    WHERE NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
-      AND NOT EXISTS (
-        SELECT FROM asking AS a WHERE a.workflow_uuid = m.workflow_uuid
-          AND (a.id, a.workflow_uuid) NOT IN (SELECT r.workflow_uuid, r.child_workflow_id FROM recorded AS r WHERE r.child_workflow_id IS NOT NULL))
+    WHERE m.workflow_uuid NOT IN (SELECT a.id FROM asked AS a)
+      AND NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
       AND NOT EXISTS (
         SELECT FROM dbos.workflow_status AS c
         WHERE c.parent_workflow_id = m.workflow_uuid AND c.workflow_uuid <> m.workflow_uuid AND c.status IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0)
