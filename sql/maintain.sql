@@ -118,16 +118,42 @@ SELECT dbos_sys.is_ticking(1800000719999), dbos_sys.is_ticking(1800000720000);
 SELECT pg_temp.at(721), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
 ROLLBACK;
+-- They are known as usual beside heartbeats that come all the time too, so that who falls silent is recovered by the next but one.
+BEGIN;
+TRUNCATE dbos_ops.ticker, dbos_ops.executors;
+DO $$ BEGIN
+  FOR s IN 300 .. 480 BY 5 LOOP
+    PERFORM pg_temp.at(s), dbos_sys.heartbeat('steady', '15 s', 'ts');
+    PERFORM dbos_sys.recover_tick() WHERE s % 60 = 0;
+  END LOOP;
+END $$;
+SELECT hold_until, pause_ms, pause_before_ms FROM dbos_ops.ticker;
+SELECT dbos_sys.is_ticking(1800000599999), dbos_sys.is_ticking(1800000600000);
+SELECT pg_temp.at(540), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_at - 1800000000000 AS ended_at FROM dbos_sys.executors();
+-- One long pause of who ticks is not usual yet.
+TRUNCATE dbos_ops.ticker, dbos_ops.executors;
+DO $$ BEGIN
+  FOR s IN 600 .. 610 BY 5 LOOP
+    PERFORM pg_temp.at(s), dbos_sys.heartbeat('steady', '15 s', 'ts');
+    PERFORM dbos_sys.recover_tick() WHERE s <> 605;
+  END LOOP;
+END $$;
+SELECT hold_until FROM dbos_ops.ticker;
+SELECT pg_temp.at(626), dbos_sys.recover_tick();
+SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
+SELECT executor_id, state FROM dbos_sys.executors();
+ROLLBACK;
 -- Nor is it a gap when nobody ticked and an executor's heartbeats went on: the client that ticked has died. Its sessions are looked at anew.
 BEGIN;
 TRUNCATE dbos_ops.ticker, dbos_ops.executors;
 SELECT pg_temp.at(1000);
 SET application_name = 'dbos_sys/t1';
 SELECT now_ms FROM dbos_sys.register_executor('shop', 'ticker', 't1', 'v1');
+SELECT dbos_sys.recover_tick();
 RESET application_name;
 SELECT now_ms FROM dbos_sys.register_executor('shop', 'other', 'o1', 'v1');
 SELECT now_ms FROM dbos_sys.register_executor('shop', 'mute', 'm1', 'v1', 5000);
-SELECT dbos_sys.recover_tick();
 SELECT executor_id, state, sessions FROM dbos_sys.executors() ORDER BY 1;
 SELECT pg_temp.at(1005);
 SELECT state, maintained FROM dbos_sys.heartbeat('other', '15 s', 'shop', 'o1');

@@ -67,8 +67,9 @@ BEGIN
   VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE
   SET last_tick = p_now, next_tick = NULL, ticked_by = EXCLUDED.ticked_by, server_start = v_start,
-    -- A pause that only the death of who ticked has made is no usual one.
-    pause_ms = CASE WHEN anew THEN t.pause_ms ELSE v_pause END, pause_before_ms = CASE WHEN anew THEN t.pause_before_ms ELSE t.pause_ms END,
+    -- A pause that only the death of who ticked has made is no usual one; one of who ticks is, when the next is like it.
+    pause_ms = CASE WHEN anew AND t.ticked_by <> EXCLUDED.ticked_by THEN t.pause_ms ELSE v_pause END,
+    pause_before_ms = CASE WHEN NOT anew THEN t.pause_ms WHEN t.ticked_by <> EXCLUDED.ticked_by THEN t.pause_before_ms ELSE COALESCE(t.pause_ms, 0) END,
     hold_from = CASE WHEN t.server_start <> v_start OR v_gone THEN p_now ELSE t.hold_from END,
     hold_until = CASE WHEN t.server_start <> v_start OR v_gone
       THEN p_now + dbos_sys.setting_ms('reconnect_backoff', '90s')
