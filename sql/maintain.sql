@@ -114,9 +114,30 @@ SELECT hold_from - 1800000000000 AS hold_from, hold_until - 1800000000000 AS hol
 SELECT sum(dbos_sys.recover_tick()) FROM generate_series(420, 600, 60) AS s, pg_temp.at(s);
 SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
 SELECT executor_id, state, ended_at - 1800000000000 AS ended_at FROM dbos_sys.executors() WHERE executor_id = 'cron';
-SELECT dbos_sys.is_ticking(1800000719999), dbos_sys.is_ticking(1800000720000);
-SELECT pg_temp.at(721), dbos_sys.recover_tick();
+-- The server stood still for thirty seconds and a tick comes first: who lives says so before the next one.
+SELECT pg_temp.at(625);
+SELECT state FROM dbos_sys.heartbeat('cron-1', '15 s', 'shop'), dbos_sys.heartbeat('cron-2', '15 s', 'shop') AS s(same);
+SELECT pg_temp.at(660), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_at FROM dbos_sys.executors() WHERE executor_id LIKE 'cron-%' ORDER BY 1;
+SELECT pg_temp.at(661);
+SELECT state FROM dbos_sys.heartbeat('cron-1', '15 s', 'shop');
+SELECT pg_temp.at(719);
+SELECT state FROM dbos_sys.heartbeat('cron-1', '15 s', 'shop');
+SELECT pg_temp.at(720), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_why FROM dbos_sys.executors() WHERE executor_id LIKE 'cron-%' ORDER BY 1;
+SELECT dbos_sys.is_ticking(1800000839999), dbos_sys.is_ticking(1800000840000);
+SELECT pg_temp.at(841), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
+ROLLBACK;
+-- The first tick of all knows as little of what was before it.
+BEGIN;
+TRUNCATE dbos_ops.ticker, dbos_ops.executors;
+SELECT pg_temp.at(300);
+SELECT state FROM dbos_sys.heartbeat('first-1', '15 s', 'shop'), dbos_sys.heartbeat('first-2', '15 s', 'shop') AS s(same);
+SELECT pg_temp.at(320), dbos_sys.recover_tick();
+SELECT state FROM dbos_sys.heartbeat('first-1', '15 s', 'shop');
+SELECT pg_temp.at(321), dbos_sys.recover_tick();
+SELECT executor_id, state, ended_why FROM dbos_sys.executors() ORDER BY 1;
 ROLLBACK;
 -- They are known as usual beside heartbeats that come all the time too, so that who falls silent is recovered by the next but one.
 BEGIN;
@@ -129,7 +150,7 @@ DO $$ BEGIN
 END $$;
 SELECT hold_until, pause_ms, pause_before_ms FROM dbos_ops.ticker;
 SELECT dbos_sys.is_ticking(1800000599999), dbos_sys.is_ticking(1800000600000);
-SELECT pg_temp.at(540), dbos_sys.recover_tick();
+SELECT pg_temp.at(540), dbos_sys.recover_tick(), pg_temp.at(600), dbos_sys.recover_tick();
 SELECT executor_id, state, ended_at - 1800000000000 AS ended_at FROM dbos_sys.executors();
 -- One long pause of who ticks is not usual yet.
 TRUNCATE dbos_ops.ticker, dbos_ops.executors;

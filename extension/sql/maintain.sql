@@ -52,7 +52,8 @@ COMMENT ON FUNCTION dbos_sys.deadline_tick() IS 'Cancels up to 1000 workflows wh
 -- is declared dead until `hold_until`: the longest lease and the longest pause between a client's reconnects from then. Ticks that come seldom, but
 -- regularly, are no gap: after each of them everybody would be waited for again, and nobody ever recovered. Nor is it one when only the ticks failed,
 -- as when the client that ticked has died; but what was suspected before it is suspected anew then (`anew`), for it was not looked at meanwhile.
-CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint, OUT anew boolean)
+-- `unseen`: the server may have stood still since the last tick, for all that is known; a usual pause hides that.
+CREATE OR REPLACE FUNCTION dbos_sys.note_tick(p_now bigint, OUT hold_from bigint, OUT hold_until bigint, OUT anew boolean, OUT unseen boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -61,7 +62,8 @@ DECLARE
   v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
   v_gone boolean := COALESCE(v_pause > GREATEST(dbos_sys.heartbeat_gap(), 2 * dbos_sys.tick_pause()), false);
 BEGIN
-  anew := v_gone AND dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
+  unseen := COALESCE(v_pause > dbos_sys.heartbeat_gap(), true) AND NOT dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
+  anew := v_gone AND NOT unseen;
   v_gone := v_gone AND NOT anew;
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
   VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
@@ -79,9 +81,9 @@ BEGIN
 END;
 $$;
 
--- Judges one executor, whose row the caller has locked; returns the runs put back.
+-- Judges one executor, whose row the caller has locked; returns the runs put back. A lease that ended unseen makes a suspect: the next tick decides.
 CREATE OR REPLACE FUNCTION dbos_sys.judge_executor(
-  p_application text, p_executor text, p_now bigint, p_hold_from bigint, p_hold_until bigint, p_anew boolean)
+  p_application text, p_executor text, p_now bigint, p_hold_from bigint, p_hold_until bigint, p_anew boolean, p_unseen boolean)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -89,6 +91,7 @@ AS $$
 DECLARE
   v_executor record;
   v_here boolean;
+  v_silent boolean;
   v_suspect_since bigint;
   v_why text;
   v_fenced boolean;
@@ -97,14 +100,15 @@ BEGIN
   SELECT e.* INTO v_executor FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
   IF v_executor.ended_at IS NULL THEN
     v_here := dbos_sys.has_session(v_executor.incarnation);
+    v_silent := v_executor.last_seen + v_executor.lease_ms <= p_now;
     v_suspect_since := CASE WHEN NOT p_anew THEN v_executor.suspect_since END;
     v_why := CASE
       WHEN p_now < p_hold_until AND v_executor.last_seen <= p_hold_from THEN NULL
-      WHEN v_executor.last_seen + v_executor.lease_ms <= p_now THEN 'lease over'
+      WHEN v_silent AND NOT (p_unseen AND v_suspect_since IS NULL) THEN 'lease over'
       WHEN NOT v_here AND v_suspect_since + dbos_sys.setting_ms('grace', '2s') <= p_now THEN 'sessions gone' END;
-    IF v_here AND (NOT v_executor.sessions OR v_executor.suspect_since IS NOT NULL) THEN
+    IF v_here AND NOT (p_unseen AND v_silent) AND (NOT v_executor.sessions OR v_executor.suspect_since IS NOT NULL) THEN
       UPDATE dbos_ops.executors AS e SET sessions = true, suspect_since = NULL WHERE e.application_name = p_application AND e.executor_id = p_executor;
-    ELSIF NOT v_here AND v_executor.sessions AND v_suspect_since IS NULL THEN
+    ELSIF ((NOT v_here AND v_executor.sessions) OR (p_unseen AND v_silent)) AND v_suspect_since IS NULL THEN
       UPDATE dbos_ops.executors AS e SET suspect_since = p_now WHERE e.application_name = p_application AND e.executor_id = p_executor;
     END IF;
     -- A start or claim that is still under way keeps its executor for this tick.
@@ -168,7 +172,7 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('dbos_sys.recover_tick', 0)) THEN
     RETURN 0;
   END IF;
-  SELECT n.hold_from, n.hold_until, n.anew INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
+  SELECT n.hold_from, n.hold_until, n.anew, n.unseen INTO v_hold FROM dbos_sys.note_tick(v_now) AS n;
   PERFORM pg_stat_clear_snapshot();
   -- First, for the rows that they have locked hide their executor from the loop.
   PERFORM dbos_sys.end_stuck_sessions();
@@ -177,7 +181,8 @@ BEGIN
     SELECT e.application_name, e.executor_id FROM dbos_ops.executors AS e
     WHERE e.ended_at IS NULL OR e.suspect_since IS NOT NULL FOR UPDATE SKIP LOCKED
   LOOP
-    v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until, v_hold.anew);
+    v_rows := v_rows + dbos_sys.judge_executor(v_executor.application_name, v_executor.executor_id, v_now, v_hold.hold_from, v_hold.hold_until, v_hold.anew,
+      v_hold.unseen);
   END LOOP;
   -- Only where there are some: a statement that may write the table has the worker look again.
   IF EXISTS (SELECT FROM dbos_ops.executors AS e WHERE e.ended_at < v_now - 604800000 AND e.suspect_since IS NULL) THEN
@@ -188,7 +193,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.recover_tick() IS
 'Enqueues again what dead executors have PENDING; returns how many. Dead: no session of the incarnation for dbos_sys.grace after one was seen, or
-no heartbeat for its lease. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual pause, without a
+no heartbeat for its lease and, where nobody ticked for five tick intervals (5 s at least), none by the next tick either. After a server start, a promotion, or more than five tick intervals (5 s at least), and twice the usual pause, without a
 tick, executors that have not been seen since are left alone for the longest lease and dbos_sys.reconnect_backoff; a rest of the background worker
 does not count, nor does a gap in which an executor''s heartbeats went on while nothing was watched; pg_stat_reset_shared(''archiver'') counts as a server start. Ended executors are forgotten after a week.';
 
