@@ -1,5 +1,5 @@
 -- Executors: who is alive, and what becomes of the runs of who is not. `last_seen` moves with heartbeats; `suspect_since` is set while the
--- sessions of an executor are gone, and stays after its end as long as runs of it are left.
+-- sessions of an executor are gone, or its lease ended unseen, and stays after its end as long as runs of it are left.
 -- Lock order: advisory locks of executors (exclusive here) by key, executors' rows, rows of workflow_status by id.
 
 -- Puts PENDING runs back on their queue. `p_uncount`: the execution did not fail, so the attempt is taken back.
