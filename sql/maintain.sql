@@ -129,16 +129,6 @@ SELECT dbos_sys.is_ticking(1800000839999), dbos_sys.is_ticking(1800000840000);
 SELECT pg_temp.at(841), dbos_sys.recover_tick();
 SELECT hold_from - 1800000000000 AS hold_from FROM dbos_ops.ticker;
 ROLLBACK;
--- The first tick of all knows as little of what was before it.
-BEGIN;
-TRUNCATE dbos_ops.ticker, dbos_ops.executors;
-SELECT pg_temp.at(300);
-SELECT state FROM dbos_sys.heartbeat('first-1', '15 s', 'shop'), dbos_sys.heartbeat('first-2', '15 s', 'shop') AS s(same);
-SELECT pg_temp.at(320), dbos_sys.recover_tick();
-SELECT state FROM dbos_sys.heartbeat('first-1', '15 s', 'shop');
-SELECT pg_temp.at(321), dbos_sys.recover_tick();
-SELECT executor_id, state, ended_why FROM dbos_sys.executors() ORDER BY 1;
-ROLLBACK;
 -- They are known as usual beside heartbeats that come all the time too, so that who falls silent is recovered by the next but one.
 BEGIN;
 TRUNCATE dbos_ops.ticker, dbos_ops.executors;

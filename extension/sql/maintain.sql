@@ -62,7 +62,7 @@ DECLARE
   v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
   v_gone boolean := COALESCE(v_pause > GREATEST(dbos_sys.heartbeat_gap(), 2 * dbos_sys.tick_pause()), false);
 BEGIN
-  unseen := COALESCE(v_pause > dbos_sys.heartbeat_gap(), true) AND NOT dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
+  unseen := COALESCE(v_pause > dbos_sys.heartbeat_gap(), false) AND NOT dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
   anew := v_gone AND NOT unseen;
   v_gone := v_gone AND NOT anew;
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
