@@ -30,6 +30,7 @@ MemoryRow ended(const std::string& status, std::optional<std::string> error = st
   return {.status = status, .name = "other", .queue = "", .owner = "", .creator = "x", .inputs = "", .executor = "far", .error = std::move(error)};
 }
 
+// Declared before the process that runs it: its body may still be on the way out when a test ends.
 struct Stopped {
   std::promise<void> entered, asked, open;
   int pass(std::stop_token stop) {
@@ -87,8 +88,8 @@ TEST_CASE("a workflow that failed with an error named as one of ours has failed,
 }
 
 TEST_CASE("a workflow that was cancelled has ended for those who wait, whatever its body does, and the body is asked to stop at once") {
-  Process p;
   Stopped body;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) { return ctx.step("deaf", [&](std::stop_token stop) { return body.pass(stop); }); });
   p.workflow<std::string()>("parent", [&](Context&) { return Watcher{}(p, "deaf"); });
   p.launch();
@@ -111,8 +112,8 @@ TEST_CASE("a workflow that was cancelled has ended for those who wait, whatever 
 }
 
 TEST_CASE("a result that another process has written ends the wait for a body that still runs here") {
-  Process p;
   Stopped body;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) { return ctx.step("deaf", [&](std::stop_token stop) { return body.pass(stop); }); });
   p.launch();
   auto run = p.start("w", "moved");
@@ -136,10 +137,10 @@ TEST_CASE("a result that another process has written ends the wait for a body th
 }
 
 TEST_CASE("however many workflows end, what is held is compared at most five times a second") {
-  Process p;
   Stopped body;
-  p.workflow<int()>("w", [&](Context& ctx) { return ctx.step("body", [&](std::stop_token stop) { return body.pass(stop); }); });
   std::atomic<int> compared = 0, asked = 0;
+  Process p;
+  p.workflow<int()>("w", [&](Context& ctx) { return ctx.step("body", [&](std::stop_token stop) { return body.pass(stop); }); });
   p.database->put("far", ended("PENDING"));
   p.launch();
   p.store->watch([&](const Trip& trip) {

@@ -18,6 +18,7 @@ MemoryLimit limit(Process& p, const std::string& name) {
 }  // namespace
 
 TEST_CASE("a hundred steps under a rate begin one interval apart and hold no thread while they wait") {
+  std::atomic<bool> free_step = false;
   Process p;
   p.options.carriers = p.options.max_blocking_steps = 1;
   p.database->limits["api"].interval_ms = 20;
@@ -29,7 +30,6 @@ TEST_CASE("a hundred steps under a rate begin one interval apart and hold no thr
       begun.push_back(elapsed(p));
     });
   });
-  std::atomic<bool> free_step = false;
   p.workflow<void()>("free", [&](Context& ctx) { ctx.step("s", [&] { free_step = true; }); });
   p.launch();
   std::vector<std::shared_ptr<Run>> runs;
@@ -47,11 +47,11 @@ TEST_CASE("a hundred steps under a rate begin one interval apart and hold no thr
 }
 
 TEST_CASE("bodies at the same time never exceed the concurrency, and permits come back with each end and each failure") {
+  std::atomic<int> inside = 0;
+  std::atomic<int> most = 0;
   Process p;
   p.options.carriers = 4;
   p.database->limits["gpu"].concurrency = 2;
-  std::atomic<int> inside = 0;
-  std::atomic<int> most = 0;
   p.workflow<int(int)>("job", [&](Context& ctx, int number) {
     return ctx.step("s", {.retries = 1, .interval = 0ms, .limit = "gpu"}, [&](StepContext& step) {
       int now = ++inside;
@@ -81,10 +81,10 @@ TEST_CASE("bodies at the same time never exceed the concurrency, and permits com
 }
 
 TEST_CASE("a run that was cancelled while it waited for a limit does not touch the world, and gives its ticket back") {
+  std::atomic<int> bodies = 0;
   Process p;
   p.database->limits["api"].concurrency = 1;
   p.database->limits["api"].permits = {"another's"};
-  std::atomic<int> bodies = 0;
   p.workflow<int()>("call", [&](Context& ctx) { return ctx.step("s", {.limit = "api"}, [&] { return ++bodies; }); });
   p.launch();
   auto run = p.start("call", "c1");
@@ -107,8 +107,8 @@ TEST_CASE("a run that was cancelled while it waited for a limit does not touch t
 TEST_CASE("a step with a record asks for nothing when it is replayed") {
   auto database = std::make_shared<MemoryDatabase>();
   database->limits["api"].concurrency = 1;
-  Process p(database);
   std::atomic<int> asks = 0;
+  Process p(database);
   p.workflow<int()>("call", [&](Context& ctx) { return ctx.step("s", {.limit = "api"}, [] { return 2; }); });
   p.launch();
   p.store->watch([&](const Trip& trip) { asks += trip.limits ? static_cast<int>(trip.limits->asks.size()) : 0; });
@@ -155,10 +155,10 @@ TEST_CASE("a step that calls another service is declared once, with its limit; o
 }
 
 TEST_CASE("RetryAfter holds the limit for everyone and uses up no retry") {
-  Process p;
-  p.database->limits["api"].interval_ms = 1;
   std::atomic<int> bodies = 0;
   std::atomic<std::int64_t> first_end = 0, other_begin = 0, again_begin = 0;
+  Process p;
+  p.database->limits["api"].interval_ms = 1;
   p.workflow<int()>("told", [&](Context& ctx) {
     return ctx.step("s", {.limit = "api"}, [&](StepContext& step) {
       ++bodies;
@@ -186,8 +186,8 @@ TEST_CASE("RetryAfter holds the limit for everyone and uses up no retry") {
 }
 
 TEST_CASE("RetryAfter without a limit lets the step alone wait") {
-  Process p;
   std::atomic<std::int64_t> begun = 0;
+  Process p;
   p.workflow<int()>("told", [&](Context& ctx) {
     return ctx.step("s", [&](StepContext& step) {
       if (step.attempt() == 1) throw RetryAfter(7s);
@@ -206,11 +206,11 @@ TEST_CASE("RetryAfter without a limit lets the step alone wait") {
 }
 
 TEST_CASE("a long wait for a limit gives up its stack and keeps its place") {
+  std::atomic<int> entries = 0;
+  std::atomic<int> bodies = 0;
   Process p;
   p.database->limits["api"].concurrency = 1;
   p.database->limits["api"].permits = {"another's"};
-  std::atomic<int> entries = 0;
-  std::atomic<int> bodies = 0;
   std::mutex mutex;
   std::vector<std::string> order;
   p.workflow<void(std::string)>("call", [&](Context& ctx, std::string who) {
@@ -244,9 +244,9 @@ TEST_CASE("a long wait for a limit gives up its stack and keeps its place") {
 }
 
 TEST_CASE("a lost reply costs no permit for good and nobody begins twice") {
+  std::atomic<int> bodies = 0;
   Process p;
   p.database->limits["api"].concurrency = 2;
-  std::atomic<int> bodies = 0;
   p.workflow<int()>("call", [&](Context& ctx) { return ctx.step("s", {.limit = "api"}, [&] { return ++bodies; }); });
   p.launch();
   for (int i = 0; i < 5; ++i) p.store->fail_next_limits(i % 2 == 0 ? Fault::reply_lost : Fault::transient);
@@ -261,10 +261,10 @@ TEST_CASE("a lost reply costs no permit for good and nobody begins twice") {
 }
 
 TEST_CASE("a body that would begin long after its grant asks again") {
-  Process p;
-  p.database->limits["api"].interval_ms = 1;
   Gate gate;
   std::atomic<int> bodies = 0;
+  Process p;
+  p.database->limits["api"].interval_ms = 1;
   p.workflow<int()>("call", [&](Context& ctx) {
     ctx.step("before", [&] { gate.pass(); });
     return ctx.step("s", {.limit = "api"}, [&] { return ++bodies; });

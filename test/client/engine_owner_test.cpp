@@ -5,8 +5,8 @@ using namespace dbos;
 using namespace dbos::testing;
 
 TEST_CASE("under a user's id no code runs before the start is known to be new") {
-  Process p;
   std::atomic<int> executed = 0;
+  Process p;
   p.workflow<int()>("once", [&](Context&) { return ++executed; });
   p.launch();
   p.database->put(
@@ -33,9 +33,10 @@ TEST_CASE("an id of another workflow is a conflict for the caller and harms nobo
 }
 
 TEST_CASE("the same id started twice in one process is one run") {
-  Process p;
   std::atomic<int> executed = 0;
   Gate gate;
+  std::atomic<int> sent = 0;
+  Process p;
   p.workflow<int()>("once", [&](Context& ctx) {
     return ctx.step("s", [&] {
       gate.pass();
@@ -43,7 +44,6 @@ TEST_CASE("the same id started twice in one process is one run") {
     });
   });
   p.launch();
-  std::atomic<int> sent = 0;
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush) return;
     for (const auto& item : trip.flush->runs) sent += item.is_new ? 1 : 0;
@@ -58,11 +58,11 @@ TEST_CASE("the same id started twice in one process is one run") {
 }
 
 TEST_CASE("an id that comes back to its process waits until the old run has stopped") {
-  Process p;
   Gate gate;
   std::atomic<int> running = 0;
   std::atomic<int> most = 0;
   std::atomic<int> entries = 0;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     return ctx.step("body", [&] {
       most = std::max(most.load(), ++running);
@@ -88,9 +88,9 @@ TEST_CASE("an id that comes back to its process waits until the old run has stop
 }
 
 TEST_CASE("code that swallows everything cannot keep a lost run going") {
-  Process p;
   Gate gate;
   std::atomic<int> after = 0;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     try {
       ctx.step("a", [&] { gate.pass(); });
@@ -152,8 +152,8 @@ TEST_CASE("a shutdown hands unfinished runs back without an attempt") {
 }
 
 TEST_CASE("an executor that learns of its end stops its runs and joins again") {
-  Process p;
   Gate gate;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     ctx.step("a", [&] { gate.pass(); });
     return ctx.step("b", [] { return 2; });
@@ -174,13 +174,13 @@ TEST_CASE("an executor that learns of its end stops its runs and joins again") {
 }
 
 TEST_CASE("a start that is under way at shutdown is never acknowledged without a row") {
+  std::atomic<bool> closed = false;
   Process p;
   p.workflow<int()>("w", [](Context&) { return 1; });
   p.launch();
   p.store->hold(true);
   auto direct = p.start("w", "direct");
   auto queued = p.engine->start({.name = "w", .class_name = "", .id = "queued", .queue = "q", .inputs = "{}", .options = R"({"queue":"q"})"});
-  std::atomic<bool> closed = false;
   std::thread closer([&] {
     p.engine->close(0ms);
     closed = true;
@@ -217,10 +217,10 @@ TEST_CASE("each start and each claim has an owner token of its own") {
 }
 
 TEST_CASE("a row that nobody here runs is left alone for five seconds") {
+  std::atomic<int> compared = 0;
   Process p;
   p.workflow<int()>("w", [](Context&) { return 1; });
   p.launch();
-  std::atomic<int> compared = 0;
   p.store->watch([&](const Trip& trip) { compared += trip.held ? 1 : 0; });
   p.database->put("young",
                   MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "on its way", .creator = "x", .inputs = "", .executor = "one"});
@@ -259,8 +259,8 @@ TEST_CASE("what a claim in doubt has taken is given back at once") {
 }
 
 TEST_CASE("a waiting run that the database does not know as ours is asked about, and stops before it is due") {
-  Process p;
   std::atomic<int> after = 0;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     ctx.sleep(40s);
     return ++after;
@@ -275,8 +275,8 @@ TEST_CASE("a waiting run that the database does not know as ours is asked about,
 }
 
 TEST_CASE("an end whose reply was lost, and which another end overtook, gives what is recorded") {
-  Process p;
   Gate gate;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     ctx.step("a", [&] { gate.pass(); });
     return 1;
@@ -296,10 +296,10 @@ TEST_CASE("an end whose reply was lost, and which another end overtook, gives wh
 }
 
 TEST_CASE("starts that an ended incarnation may not make go out under the next one, and what ran is stopped") {
-  Process p;
   Gate gate;
   std::atomic<int> begun = 0;
   std::atomic<int> after = 0;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     ctx.step("a", [&] {
       if (++begun == 1) gate.pass();
@@ -351,11 +351,11 @@ TEST_CASE("code that swallows the stop of a shutdown leaves its run to be run ag
 }
 
 TEST_CASE("a body that does not end at a shutdown is asked to, named in the log, and its run handed back") {
-  Process p;
   Gate gate;
   std::atomic<bool> asked = false;
   std::atomic<bool> named = false;
   std::atomic<bool> ended = false;
+  Process p;
   p.options.log = [&](LogLevel, std::string_view text) {
     if (text.find("workflow deaf did not stop in time") != std::string_view::npos) named = true;
   };

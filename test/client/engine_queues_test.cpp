@@ -62,9 +62,9 @@ TEST_CASE("the end of a run asks for the queue that it made room on") {
 }
 
 TEST_CASE("room that the end of a run made while a claim was under way is asked for") {
+  Gate gate;
   Process p;
   Claims claims(p);
-  Gate gate;
   p.options.poll_interval = 1h;
   p.workflow<void()>("slow", [&](Context& ctx) { ctx.step("s", [&] { gate.pass(); }); });
   p.workflow<int()>("quick", [](Context&) { return 1; });
@@ -135,9 +135,9 @@ TEST_CASE("after a dear walk claims begin at the last run taken, until ten times
 }
 
 TEST_CASE("a worker concurrency that is raised above the usual number holds at once, also while all places are taken") {
+  std::promise<void> gate;
   Process p;
   Claims claims(p);
-  std::promise<void> gate;
   auto open = gate.get_future().share();
   p.options.poll_interval = 100ms;
   p.options.max_blocking_steps = 2;

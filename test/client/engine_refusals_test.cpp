@@ -34,9 +34,9 @@ StartRequest request(const StartOptions& options, const std::string& class_name 
 
 TEST_CASE("each text of a context call that cannot be sent is a UsageError at the call, and the workflow goes on") {
   using Call = std::function<void(Context&, const std::string&)>;
+  std::atomic<int> bodies = 0;
   Process p;
   Workflow<int()> child(nullptr, "child", "");
-  std::atomic<int> bodies = 0;
   std::map<std::string, Call> calls{
       {"step name", [&](Context& ctx, const std::string& text) { ctx.step(text, [&] { ++bodies; }); }},
       {"event key", [](Context& ctx, const std::string& text) { ctx.set_event(text, 1); }},
@@ -140,8 +140,8 @@ TEST_CASE("a workflow's result that is too large ends it in an error that names 
 }
 
 TEST_CASE("a step's factor has to be a number") {
-  Process p;
   std::atomic<int> refused = 0;
+  Process p;
   p.workflow<void()>("w", [&](Context& ctx) {
     for (double factor : {std::nan(""), HUGE_VAL, 0.5})
       if (has(usage_error([&] { ctx.step("s", {.retries = 1, .factor = factor}, [] {}); }), "factor finite")) ++refused;

@@ -5,8 +5,8 @@ using namespace dbos;
 using namespace dbos::testing;
 
 TEST_CASE("a step body waits until everything before it has committed") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<int()>("steps", [&](Context& ctx) {
     int a = ctx.step("a", [&] { return ++bodies; });
     int b = ctx.step("b", [&] { return ++bodies; });
@@ -47,8 +47,8 @@ TEST_CASE("a step is retried with growing waits, and only its last outcome is re
 }
 
 TEST_CASE("Permanent and the predicate end the retries; the code may catch the failure") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<std::string()>("w", [&](Context& ctx) {
     std::string seen;
     try {
@@ -96,10 +96,11 @@ TEST_CASE("a step that outlives its timeout is asked to stop and fails as StepTi
 }
 
 TEST_CASE("a step's body is asked to stop when its run is lost, and can write no more") {
-  Process p;
   std::promise<void> entered;
   Gate refused;
   std::atomic<bool> sent = false;
+  std::atomic<int> messages = 0;
+  Process p;
   p.workflow<void()>("quick", [](Context&) {});
   p.workflow<int()>("w", [&](Context& ctx) {
     return ctx.step("endless", [&](std::stop_token stop) {
@@ -115,7 +116,6 @@ TEST_CASE("a step's body is asked to stop when its run is lost, and can write no
     });
   });
   p.launch();
-  std::atomic<int> messages = 0;
   p.store->watch([&](const Trip& trip) { messages += trip.flush ? static_cast<int>(trip.flush->ops.size()) : 0; });
   auto run = p.start("w", "asked");
   entered.get_future().wait();
@@ -130,9 +130,9 @@ TEST_CASE("a step's body is asked to stop when its run is lost, and can write no
 }
 
 TEST_CASE("a result that is too large fails its step without a retry, and the workflow goes on") {
+  std::atomic<int> bodies = 0;
   Process p;
   p.options.max_payload = 1000;
-  std::atomic<int> bodies = 0;
   p.workflow<std::string()>("w", [&](Context& ctx) {
     try {
       ctx.step("large", {.retries = 3}, [&] {
@@ -192,9 +192,9 @@ TEST_CASE("calls of the context inside a step body are errors, but for messages,
 }
 
 TEST_CASE("bodies that block get threads, up to max_blocking_steps") {
-  Process p;
   std::atomic<int> inside = 0;
   std::promise<void> open;
+  Process p;
   auto opened = open.get_future().share();
   p.options.carriers = 1;
   p.options.max_blocking_steps = 8;

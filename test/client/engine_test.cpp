@@ -35,9 +35,10 @@ TEST_CASE("a run under an id of our own that ends at once is one row in its fina
 }
 
 TEST_CASE("the last checkpoint and the completion share a commit") {
-  Process p;
   Gate gate;
   std::atomic<bool> next = false;
+  std::atomic<int> trips = 0;
+  Process p;
   p.options.carriers = p.options.max_blocking_steps = 1;
   p.workflow<void()>("filler", [](Context&) {});
   p.workflow<void()>("next", [&](Context&) { next = true; });
@@ -50,7 +51,6 @@ TEST_CASE("the last checkpoint and the completion share a commit") {
   p.launch();
   auto run = p.start("one", "id-1");
   gate.entered.get_future().wait();
-  std::atomic<int> trips = 0;
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush) return;
     for (const auto& item : trip.flush->runs) trips += item.id == "id-1" ? 1 : 0;
@@ -68,8 +68,8 @@ TEST_CASE("the last checkpoint and the completion share a commit") {
 }
 
 TEST_CASE("a replay takes what is recorded and goes on behind it") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<int()>("w", [&](Context& ctx) {
     int a = ctx.step("a", [&] { return ++bodies; });
     int b = ctx.step("b", [&] { return ++bodies; });
@@ -152,8 +152,8 @@ TEST_CASE("a recorded result that this build cannot read is a dead letter that n
 }
 
 TEST_CASE("a child is started once, awaited by parking, and its result is recorded") {
-  Process p;
   std::atomic<int> children = 0;
+  Process p;
   p.workflow<int(int)>("child", [&](Context& ctx, int n) {
     return ctx.step("work", [&] {
       ++children;
@@ -197,8 +197,8 @@ TEST_CASE("neither a result nor the acknowledgement of a start is handed out bef
 }
 
 TEST_CASE("a child's handle and a foreign result are there when the database has decided, not before") {
-  Process p;
   std::atomic<bool> started = false;
+  Process p;
   p.workflow<int()>("child", [](Context&) { return 1; });
   p.workflow<int()>("parent", [&](Context& ctx) {
     Workflow<int()> child(nullptr, "child", "");
@@ -216,9 +216,9 @@ TEST_CASE("a child's handle and a foreign result are there when the database has
 }
 
 TEST_CASE("before a body that comes late the database is asked whether the run is still ours") {
-  Process p;
   Gate frozen;
   std::atomic<int> bodies = 0;
+  Process p;
   p.options.lease = 3s;
   p.workflow<void()>("w", [&](Context& ctx) {
     ctx.step("a", [&] { ++bodies; });
@@ -238,8 +238,11 @@ TEST_CASE("before a body that comes late the database is asked whether the run i
 
 TEST_CASE("every later call of a run that must stop throws again, and what the code returns is not kept") {
   using Call = std::function<void(Context&)>;
-  Process p;
   std::atomic<int> bodies = 0;
+  std::atomic<int> thrown = 0;
+  Gate gate;
+  std::atomic<int> told = 0;
+  Process p;
   Workflow<int()> child(nullptr, "child", "");
   Handle<int> foreign(nullptr);
   std::map<std::string, Call> calls{
@@ -258,9 +261,7 @@ TEST_CASE("every later call of a run that must stop throws again, and what the c
       {"close_stream", [](Context& ctx) { ctx.close_stream("k"); }},
       {"result", [&](Context&) { foreign.result(); }},
   };
-  std::atomic<int> thrown = 0;
   std::set<std::string> returned;
-  Gate gate;
   p.workflow<int()>("child", [](Context&) { return 1; });
   p.workflow<int()>("w", [&](Context& ctx) {
     ctx.step("a", [&] { gate.pass(); });
@@ -282,7 +283,6 @@ TEST_CASE("every later call of a run that must stop throws again, and what the c
   foreign = Handle<int>(std::make_shared<EngineHandle>(p.engine, "elsewhere", nullptr));
   auto run = p.start("w", "stubborn");
   gate.entered.get_future().wait();
-  std::atomic<int> told = 0;
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush) return;
     for (const auto& item : trip.flush->runs) told += item.id == "stubborn" ? 1 : 0;

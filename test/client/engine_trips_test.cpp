@@ -5,8 +5,8 @@ using namespace dbos;
 using namespace dbos::testing;
 
 TEST_CASE("a reply lost after the commit does not record anything twice") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<int()>("steps", [&](Context& ctx) {
     ctx.step("a", [&] { return ++bodies; });
     return ctx.step("b", [&] { return ++bodies; });
@@ -21,8 +21,8 @@ TEST_CASE("a reply lost after the commit does not record anything twice") {
 }
 
 TEST_CASE("a message from a step body is sent once although the reply was lost, and both of a body are two") {
-  Process p;
   Gate gate;
+  Process p;
   p.workflow<void()>("w", [&](Context& ctx) {
     ctx.step("s", [&] {
       gate.pass();
@@ -82,8 +82,8 @@ TEST_CASE("a record that the database refuses fails its own run only") {
 }
 
 TEST_CASE("a run whose row is locked by another transaction is sent again, the others go on") {
-  Process p;
   Gate gate;
+  Process p;
   p.workflow<int()>("s", [&](Context& ctx) {
     return ctx.step("a", [&] {
       gate.pass();
@@ -112,8 +112,8 @@ TEST_CASE("a run whose row is locked by another transaction is sent again, the o
 }
 
 TEST_CASE("whatever a run has to say goes again when its row is locked, once and in order") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<int(int)>("child", [](Context&, int n) { return n + 1; });
   p.workflow<std::string()>("w", [&](Context& ctx) {
     Workflow<int(int)> child(nullptr, "child", "");
@@ -155,8 +155,8 @@ TEST_CASE("whatever a run has to say goes again when its row is locked, once and
 }
 
 TEST_CASE("a child whose keys another transaction holds is started when that is gone, and its parent waits") {
-  Process p;
   std::atomic<int> children = 0;
+  Process p;
   p.workflow<int()>("child", [&](Context&) { return ++children; });
   p.workflow<int()>("parent", [](Context& ctx) {
     Workflow<int()> child(nullptr, "child", "");
@@ -183,6 +183,8 @@ TEST_CASE("a child whose keys another transaction holds is started when that is 
 
 TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   constexpr int kAwaited = 1500;
+  std::atomic<std::size_t> most = 0;
+  std::atomic<int> asked = 0;
   Process p;
   p.workflow<void()>("quick", [](Context&) {});
   for (int i = 0; i < kAwaited; ++i)
@@ -191,8 +193,6 @@ TEST_CASE("more awaited workflows than fit into a trip are asked for in turn") {
   p.workflow<int(int)>(
       "wait", [&](Context&, int n) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far" + std::to_string(n), nullptr)).result(); });
   p.launch();
-  std::atomic<std::size_t> most = 0;
-  std::atomic<int> asked = 0;
   p.store->watch([&](const Trip& trip) {
     most = std::max(most.load(), trip.outcomes.size());
     asked += trip.outcomes.empty() ? 0 : 1;
@@ -237,9 +237,10 @@ TEST_CASE("a run's items are never in two trips at once, and its end never overt
 }
 
 TEST_CASE("what rode along with a flush and failed is not held against its run") {
-  Process p;
   Gate gate;
   std::atomic<bool> recorded = false;
+  std::atomic<int> together = 0;
+  Process p;
   p.workflow<void()>("filler", [](Context&) {});
   p.workflow<int()>("w", [&](Context& ctx) {
     int six = ctx.step("a", [&] {
@@ -252,7 +253,6 @@ TEST_CASE("what rode along with a flush and failed is not held against its run")
   p.launch();
   auto run = p.start("w", "rider");
   gate.entered.get_future().wait();
-  std::atomic<int> together = 0;
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush || !trip.heartbeat) return;
     for (const auto& item : trip.flush->runs) together += item.id == "rider" ? 1 : 0;
@@ -271,9 +271,10 @@ TEST_CASE("what rode along with a flush and failed is not held against its run")
 TEST_CASE("a trip has at most eight megabytes and the run that fills it") {
   constexpr int kRuns = 24;
   constexpr std::size_t kMegabyte = 1024 * 1024;
-  Process p;
   std::atomic<int> left = kRuns;
   std::promise<void> all;
+  std::atomic<std::size_t> most = 0;
+  Process p;
   p.options.carriers = kRuns;
   p.workflow<int()>("large", [&](Context& ctx) {
     ctx.step("s", [&] {
@@ -283,7 +284,6 @@ TEST_CASE("a trip has at most eight megabytes and the run that fills it") {
     return 1;
   });
   p.launch();
-  std::atomic<std::size_t> most = 0;
   p.store->watch([&](const Trip& trip) {
     if (!trip.flush) return;
     std::size_t bytes = 0;
@@ -303,9 +303,9 @@ TEST_CASE("a trip has at most eight megabytes and the run that fills it") {
 }
 
 TEST_CASE("a record that is refused for one run sends that run alone to the dead letter") {
-  Process p;
   std::atomic<int> entered = 0;
   std::promise<void> open;
+  Process p;
   auto opened = open.get_future().share();
   p.options.carriers = 3;
   p.workflow<int(int)>("w", [&](Context& ctx, int n) {
@@ -330,8 +330,8 @@ TEST_CASE("a record that is refused for one run sends that run alone to the dead
 }
 
 TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
-  Process p;
   std::atomic<int> executed = 0;
+  Process p;
   p.workflow<void()>("filler", [](Context&) {});
   p.workflow<int(int)>("w", [&](Context&, int n) {
     ++executed;
@@ -358,12 +358,12 @@ TEST_CASE("what is in doubt stays so until it is answered, also in halves") {
 }
 
 TEST_CASE("what the database refuses besides the flush is asked for again with a pause, and runs go on meanwhile") {
+  std::atomic<int> asked = 0;
   Process p;
   p.database->put("far", MemoryRow{.status = "PENDING", .name = "w", .queue = "", .owner = "o", .creator = "x", .inputs = "", .executor = "other"});
   p.workflow<int()>("wait", [&](Context&) { return Handle<int>(std::make_shared<EngineHandle>(p.engine, "far", nullptr)).result(); });
   p.workflow<int()>("quick", [](Context& ctx) { return ctx.step("s", [] { return 1; }); });
   p.launch();
-  std::atomic<int> asked = 0;
   p.store->watch([&](const Trip& trip) { asked += trip.outcomes.empty() ? 0 : 1; });
   auto waiting = p.start("wait", "near");
   REQUIRE(p.eventually([&] {
@@ -414,9 +414,9 @@ TEST_CASE("an idle process sends a trip a second: heartbeat and comparison ride 
 }
 
 TEST_CASE("an executor whose claims are refused sends its heartbeats all the same") {
+  std::atomic<int> beats = 0, refused = 0;
   Process p;
   p.workflow<void()>("w", [](Context&) {});
-  std::atomic<int> beats = 0, refused = 0;
   p.watcher = [&](const Trip& trip) {
     beats += trip.heartbeat && !trip.claim ? 1 : 0;
     refused += trip.claim ? 1 : 0;

@@ -5,8 +5,8 @@ using namespace dbos;
 using namespace dbos::testing;
 
 TEST_CASE("a run that was cancelled while it slept does not touch the world when it wakes") {
-  Process p;
   std::atomic<int> bodies = 0;
+  Process p;
   p.workflow<int()>("sleeper", [&](Context& ctx) {
     ctx.sleep(10s);
     return ctx.step("after", [&] { return ++bodies; });
@@ -25,9 +25,9 @@ TEST_CASE("a run that was cancelled while it slept does not touch the world when
 }
 
 TEST_CASE("a long wait gives up its stack and costs no attempt") {
-  Process p;
   std::atomic<int> bodies = 0;
   std::atomic<int> entries = 0;
+  Process p;
   p.workflow<std::string()>("long", [&](Context& ctx) {
     ++entries;
     ctx.step("before", [&] { return ++bodies; });
@@ -53,8 +53,8 @@ TEST_CASE("a long wait gives up its stack and costs no attempt") {
 }
 
 TEST_CASE("a message that comes between the end of a run's patience and its turn is not lost") {
-  Process p;
   Gate gate;
+  Process p;
   p.options.carriers = p.options.max_blocking_steps = 1;
   p.workflow<void()>("quick", [](Context&) {});
   p.workflow<void()>("blocker", [&](Context& ctx) { ctx.step("s", [&] { gate.pass(); }); });
@@ -86,9 +86,9 @@ TEST_CASE("a message that comes between the end of a run's patience and its turn
 }
 
 TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
-  Process p;
   std::atomic<int> bodies = 0;
   std::atomic<bool> unwound = false;
+  Process p;
   struct Unwound {
     std::atomic<bool>& flag;
     ~Unwound() { flag = true; }
@@ -212,8 +212,8 @@ TEST_CASE("after each kind of wait the run is asked about before the next body")
 }
 
 TEST_CASE("a run that was cancelled while it had no stack ends when it is due") {
-  Process p;
   std::atomic<int> entries = 0;
+  Process p;
   p.workflow<int()>("long", [&](Context& ctx) {
     ++entries;
     ctx.sleep(24h);
@@ -235,10 +235,10 @@ TEST_CASE("a run that was cancelled while it had no stack ends when it is due") 
 
 TEST_CASE("beyond max_stacks every wait gives up its stack, and runs that find none get the next") {
   constexpr int kRuns = 12;
-  Process p;
   std::atomic<int> entries = 0;
   std::atomic<int> at_once = 0;
   std::atomic<int> most = 0;
+  Process p;
   struct Entered {
     std::atomic<int>& count;
     ~Entered() { --count; }
@@ -267,9 +267,10 @@ TEST_CASE("beyond max_stacks every wait gives up its stack, and runs that find n
 }
 
 TEST_CASE("no more runs are claimed than there are stacks left") {
-  Process p;
   Gate gate;
   std::atomic<int> entries = 0;
+  std::atomic<int> most = 0;
+  Process p;
   p.options.max_stacks = 2;
   p.workflow<int()>("w", [&](Context& ctx) {
     return ctx.step("s", [&] {
@@ -277,7 +278,6 @@ TEST_CASE("no more runs are claimed than there are stacks left") {
       return 1;
     });
   });
-  std::atomic<int> most = 0;
   p.launch();
   p.store->watch([&](const Trip& trip) {
     if (!trip.claim) return;
@@ -298,8 +298,8 @@ TEST_CASE("no more runs are claimed than there are stacks left") {
 }
 
 TEST_CASE("result() inside a step body lends its thread, so that the workflow it waits for can run") {
-  Process p;
   Gate gate;
+  Process p;
   p.options.carriers = p.options.max_blocking_steps = 1;
   p.workflow<int()>("quick", [](Context&) { return 1; });
   p.workflow<int()>("waiting", [&](Context& ctx) {
