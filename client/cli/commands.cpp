@@ -170,7 +170,8 @@ void run_list(const Common& common, const ListArguments& arguments) {
                     .limit = arguments.limit,
                     .offset = arguments.offset,
                     .newest_first = !arguments.oldest_first,
-                    .load_payloads = arguments.payloads};
+                    .load_payloads = arguments.payloads,
+                    .archived = arguments.archived};
   for (const std::string& status : arguments.status) filter.status.push_back(status_option(status));
   std::vector<WorkflowInfo> workflows = connect(common).list(filter);
   if (common.json) {
@@ -190,8 +191,7 @@ void run_show(const Common& common, const std::string& id) {
   Client client = connect(common);
   std::optional<WorkflowInfo> workflow = client.status(id);
   if (!workflow)
-    throw NotFound("no workflow has the id '" + id + "'", "WF010", id,
-                   "dbos-sys list shows ids; SELECT * FROM dbos_sys.history('ID') looks into the archive too");
+    throw NotFound("no workflow has the id '" + id + "'", "WF010", id, "dbos-sys list shows ids; dbos-sys history ID looks into the archive too");
   std::vector<StepInfo> steps = client.steps(id);
   if (!common.json) {
     std::cout << show_text(*workflow, steps, use_colour(), screen_columns());

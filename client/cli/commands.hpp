@@ -42,6 +42,7 @@ struct ListArguments {
   int offset = 0;
   bool oldest_first = false;
   bool payloads = false;
+  bool archived = false;
 };
 
 struct StartArguments {

@@ -10,6 +10,7 @@
 
 #include "archive.hpp"
 #include "commands.hpp"
+#include "history.hpp"
 #include "queues.hpp"
 #include "retention.hpp"
 #include "schedules.hpp"
@@ -73,6 +74,7 @@ void add_list(CLI::App& app, Common& common, ListArguments& arguments) {
   verb->add_option("--limit", arguments.limit, "at most so many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   verb->add_option("--offset", arguments.offset, "leave out the first ones")->check(CLI::Range(0, std::numeric_limits<int>::max()));
   verb->add_flag("--oldest-first", arguments.oldest_first, "reverse the order");
+  verb->add_flag("--archived", arguments.archived, "those in the archive, instead of those in the tables");
   verb->add_flag("--payloads", arguments.payloads, "with --json: inputs and results too");
   verb->callback([&] { run_list(common, arguments); });
 }
@@ -81,6 +83,26 @@ void add_show(CLI::App& app, Common& common, std::string& id) {
   CLI::App* verb = add_verb(app, common, "show", "Show a workflow and its steps as a timeline");
   verb->add_option("ID", id, "id of the workflow")->required();
   verb->callback([&] { run_show(common, id); });
+}
+
+void add_history(CLI::App& app, Common& common, HistoryArguments& arguments) {
+  auto add = [&](const char* name, const char* description, void (*run)(const Common&, const HistoryArguments&)) {
+    CLI::App* verb = add_verb(app, common, name, description);
+    verb->add_option("ID", arguments.id, "id of the workflow")->required();
+    verb->callback([&common, &arguments, run] { run(common, arguments); });
+    return verb;
+  };
+  add("history", "Show all that is recorded of a workflow, from the tables or from the archive", run_history);
+  add("restore", "Move a workflow from the archive back into the tables", run_restore)
+      ->add_option("--hold", arguments.hold, "prune leaves it alone for so long")
+      ->capture_default_str();
+  CLI::App* fork = add("fork", "Start a copy of a workflow, also of an archived one, and print its id", run_fork);
+  fork->add_option("--step", arguments.step, "run on from this step; what was recorded before it is taken over")
+      ->check(CLI::Range(0, std::numeric_limits<int>::max()))
+      ->capture_default_str();
+  fork->add_option("--id", arguments.new_id, "id of the copy");
+  fork->add_option("--queue", arguments.queue, "queue instead of the internal one");
+  fork->add_option("--version", arguments.version, "application version instead of the original's");
 }
 
 void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
@@ -314,12 +336,14 @@ int main(int argc, char** argv) {
   ScheduleArguments schedule;
   ArchiveArguments archive;
   RetentionArguments retention;
+  HistoryArguments history;
   std::string id;
   add_init(app, common, init);
   add_migrate(app, common, migrate);
   add_doctor(app, common, doctor, exit_code);
   add_list(app, common, list);
   add_show(app, common, id);
+  add_history(app, common, history);
   add_start(app, common, start);
   add_cancel(app, common, change);
   add_resume(app, common, change);

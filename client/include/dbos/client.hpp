@@ -44,6 +44,8 @@ struct ListFilter {
   int offset = 0;
   bool newest_first = false;
   bool load_payloads = true;
+  // Those in the archive, instead of those in the tables.
+  bool archived = false;
 };
 
 // Thread safety: all members may be called from any thread. Connections are made on demand; a lost reply is resolved by the id.
@@ -73,6 +75,16 @@ class Client {
   std::optional<WorkflowInfo> status(const std::string& id);
   std::vector<WorkflowInfo> list(const ListFilter& filter = {});
   std::vector<StepInfo> steps(const std::string& id);
+  // All that is recorded, in the order of time, from the tables or else from the archive; nothing for an unknown id.
+  std::vector<HistoryEntry> history(const std::string& id);
+  // Out of the archive into the tables, where prune() leaves it alone for so long; returns its number of rows. Throws NotFound when it is not in the
+  // archive, Conflict when the id is in the tables.
+  std::int64_t restore(const std::string& id, Milliseconds hold = std::chrono::hours(24));
+  // Starts a copy of a workflow, also of an archived one, which stays where it is. Throws NotFound, Conflict.
+  template <class R>
+  Handle<R> fork(const std::string& id, const ForkOptions& options = {}) {
+    return Handle<R>(handle_state(fork_id(id, options)));
+  }
 
   // Number of workflows that changed; those that ended in SUCCESS or ERROR are left as they are. Throws NotFound for an unknown id.
   int cancel(const std::string& id, CancelOptions options = {});
@@ -150,6 +162,7 @@ class Client {
   std::shared_ptr<detail::HandleState> debounce_text(std::string_view name, std::string_view class_name, const std::string& key,
                                                      DebounceOptions options, std::string inputs);
   std::shared_ptr<detail::HandleState> handle_state(const std::string& id);
+  std::string fork_id(const std::string& id, const ForkOptions& options);
   void send_text(const std::string& destination, const std::string& message, const SendOptions& options);
   std::optional<std::string> get_event_text(const std::string& id, const std::string& key, Milliseconds timeout);
 

@@ -182,6 +182,17 @@ struct ScheduleChange {
   std::optional<bool> server = {};
 };
 
+// A copy of a workflow.
+struct ForkOptions {
+  // What the original recorded below this step is the copy's too; it runs on from there.
+  int from_step = 0;
+  // Empty = a new id, the internal queue, the original's version, no partition key.
+  std::string id = {};
+  std::string queue = {};
+  std::string version = {};
+  std::string partition = {};
+};
+
 // A run that waits until calls with its key have paused; a later call replaces the arguments of those before.
 struct DebounceOptions {
   // How long calls have to pause before the run starts. Required.

@@ -73,6 +73,19 @@ struct StepInfo {
   std::optional<std::string> error = {};
 };
 
+// A line of what is recorded of a workflow.
+struct HistoryEntry {
+  std::int64_t at = 0;  // epoch ms, 0 = not known
+  // created, started, step, child, message, event, stream, or the status in which it ended.
+  std::string what;
+  int function_id = -1;  // -1 = of no step
+  std::string name;
+  std::optional<std::string> value = {};
+  std::optional<std::string> error = {};
+  // From the archive, not from the tables.
+  bool archived = false;
+};
+
 struct ScheduleInfo {
   std::string name;
   std::string workflow;

@@ -134,11 +134,30 @@ std::optional<WorkflowInfo> Client::status(const std::string& id) {
   return impl_->store.status(id);
 }
 
-std::vector<WorkflowInfo> Client::list(const ListFilter& filter) { return impl_->store.list(filter_text(filter, impl_->options.application)); }
+std::vector<WorkflowInfo> Client::list(const ListFilter& filter) {
+  return impl_->store.list(filter_text(filter, impl_->options.application), filter.archived);
+}
 
 std::vector<StepInfo> Client::steps(const std::string& id) {
   check_id(id);
   return impl_->store.steps(id);
+}
+
+std::vector<HistoryEntry> Client::history(const std::string& id) {
+  check_id(id);
+  return impl_->store.history(id);
+}
+
+std::int64_t Client::restore(const std::string& id, Milliseconds hold) {
+  check_id(id);
+  if (hold.count() < 0) throw UsageError("hold of " + std::to_string(hold.count()) + " ms is negative");
+  return impl_->store.restore(id, hold);
+}
+
+std::string Client::fork_id(const std::string& id, const ForkOptions& options) {
+  check_id(id);
+  if (!options.id.empty()) check_id(options.id);
+  return impl_->store.fork(id, options);
 }
 
 int Client::cancel(const std::string& id, CancelOptions options) { return cancel(std::vector{id}, options); }

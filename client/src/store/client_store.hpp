@@ -37,8 +37,11 @@ class ClientStore {
   // when must_exist. Woken by notifications where the server sends them, else polls with back-off (1 ms … 1 s).
   std::optional<WorkflowOutcome> wait_outcome(const std::string& id, std::optional<Milliseconds> timeout, bool must_exist);
   std::optional<WorkflowInfo> status(const std::string& id);
-  std::vector<WorkflowInfo> list(const std::string& filter_json);
+  std::vector<WorkflowInfo> list(const std::string& filter_json, bool archived = false);
   std::vector<StepInfo> steps(const std::string& id);
+  std::vector<HistoryEntry> history(const std::string& id);
+  std::int64_t restore(const std::string& id, Milliseconds hold);
+  std::string fork(const std::string& id, const ForkOptions& options);
   int cancel(const std::vector<std::string>& ids, bool children);
   int resume(const std::vector<std::string>& ids, const std::string& queue);
   void send(const std::string& destination, const std::string& topic, const std::string& message_json, const std::string& key);

@@ -36,11 +36,17 @@ const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM 
   "w.updated_at, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms, w.workflow_deadline_epoch_ms, w.inputs, w.output, "  \
   "w.error FROM "
 constexpr const char* kStatus = DBOS_WORKFLOW_COLUMNS "dbos_sys.status($1) AS w WHERE w.workflow_uuid IS NOT NULL";
-constexpr const char* kList = DBOS_WORKFLOW_COLUMNS "dbos_sys.list($1) AS w";
+constexpr const char* kList = DBOS_WORKFLOW_COLUMNS "dbos_sys.list($1, $2) AS w";
 #undef DBOS_WORKFLOW_COLUMNS
 constexpr const char* kSteps =
     "SELECT s.function_id, s.function_name, s.child_workflow_id, s.serialization, s.started_at_epoch_ms, s.completed_at_epoch_ms, "
     "s.output, s.error FROM dbos_sys.steps($1) AS s";
+constexpr const char* kHistory =
+    "SELECT COALESCE((EXTRACT(epoch FROM h.at) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, 0), h.what, COALESCE(h.function_id, -1), h.name, "
+    "h.value, "
+    "h.error, h.archived FROM dbos_sys.history($1) AS h";
+constexpr const char* kRestore = "SELECT dbos_sys.restore($1, $2::pg_catalog.text::pg_catalog.interval)";
+constexpr const char* kFork = "SELECT dbos_sys.fork($1, $2, $3, $4, $5, $6)";
 constexpr const char* kCancel = "SELECT dbos_sys.cancel($1, $2)";
 constexpr const char* kResume = "SELECT dbos_sys.resume($1, $2)";
 constexpr const char* kSend = "SELECT 1 FROM dbos_sys.send($1, $2::pg_catalog.json, $3, $4)";
@@ -210,8 +216,8 @@ std::optional<WorkflowInfo> ClientStore::status(const std::string& id) {
   return read_info(rows, 0);
 }
 
-std::vector<WorkflowInfo> ClientStore::list(const std::string& filter_json) {
-  auto rows = impl_->pool.run(Repeat::read, kList, pg::Params().jsonb(filter_json.empty() ? "{}" : filter_json), "list");
+std::vector<WorkflowInfo> ClientStore::list(const std::string& filter_json, bool archived) {
+  auto rows = impl_->pool.run(Repeat::read, kList, pg::Params().jsonb(filter_json.empty() ? "{}" : filter_json).boolean(archived), "list");
   std::vector<WorkflowInfo> list;
   list.reserve(static_cast<std::size_t>(rows.rows()));
   for (int row = 0; row < rows.rows(); ++row) list.push_back(read_info(rows, row));
@@ -271,7 +277,39 @@ std::string shares_text(const std::map<std::string, double>& weights) {
 
 std::string span_text(Milliseconds span) { return std::to_string(span.count()) + " milliseconds"; }
 
+std::optional<std::string> text_of(const pg::Result& rows, int row, int column) {
+  if (rows.is_null(row, column)) return {};
+  return rows.text(row, column);
+}
+
 }  // namespace
+
+std::vector<HistoryEntry> ClientStore::history(const std::string& id) {
+  auto rows = impl_->pool.run(Repeat::read, kHistory, pg::Params().text(id), "history", id);
+  std::vector<HistoryEntry> entries;
+  entries.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row)
+    entries.push_back({.at = rows.int8(row, 0),
+                       .what = rows.text(row, 1),
+                       .function_id = rows.int4(row, 2),
+                       .name = rows.text(row, 3),
+                       .value = text_of(rows, row, 4),
+                       .error = text_of(rows, row, 5),
+                       .archived = rows.boolean(row, 6)});
+  return entries;
+}
+
+std::int64_t ClientStore::restore(const std::string& id, Milliseconds hold) {
+  auto span = span_text(hold);
+  return impl_->pool.run(Repeat::write, kRestore, pg::Params().text(id).text(span), "restore", id).int8(0, 0);
+}
+
+std::string ClientStore::fork(const std::string& id, const ForkOptions& options) {
+  pg::Params params;
+  params.text(id).int4(options.from_step);
+  for (const auto* text : {&options.id, &options.queue, &options.version, &options.partition}) params.text_or_null(*text);
+  return impl_->pool.run(Repeat::write, kFork, params, "fork", id).text(0, 0);
+}
 
 void ClientStore::register_limit(const std::string& name, const LimitOptions& options) {
   auto rate = options.rate == 0 ? "" : Codec<double>::encode(options.rate);
