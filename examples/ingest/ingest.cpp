@@ -80,6 +80,9 @@ std::size_t enqueue(const Options& options) {
   dbos::Runtime app(runtime_options(options));
   auto job = app.workflow(kIngest, [](dbos::Context&, std::string) -> std::string { throw dbos::Permanent("this process only enqueues"); });
   app.launch();
+  // No worker may have been up yet that registers it, with its own limit.
+  dbos::Client({.database = options.system, .application = runtime_options(options).application})
+      .register_queue(options.queue, {.on_conflict = dbos::QueueConflict::never_update});
   std::vector<dbos::Handle<std::string>> batch;
   std::size_t files = 0;
   auto settle = [&] {
