@@ -7,7 +7,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_lives text := NULLIF(current_setting('cron.database_name', true), current_database());
+  -- To current_setting() it is for superusers.
+  v_lives text := (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name' AND s.setting <> current_database());
 BEGIN
   IF to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
     RETURN;
