@@ -122,7 +122,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_like text := COALESCE(dbos_sys.retention_like(p_workflow), replace(replace(replace(p_workflow, '\', '\\'), '%', '\%'), '_', '\_'));
+  v_like text := dbos_sys.retention_like(p_workflow);
   v_unknown record;
 BEGIN
   FOR v_unknown IN
@@ -138,8 +138,8 @@ BEGIN
     SELECT 'queue', p_queue WHERE p_queue NOT IN ('', '_dbos_internal_queue') AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = p_queue)
     UNION ALL
     SELECT 'workflow', p_workflow WHERE p_workflow <> '' AND EXISTS (SELECT FROM newest)
-      AND NOT EXISTS (SELECT FROM dbos.workflow_schedules AS s WHERE s.workflow_name LIKE v_like)
-      AND NOT EXISTS (SELECT FROM newest AS n WHERE n.name LIKE v_like)
+      AND NOT EXISTS (SELECT FROM dbos.workflow_schedules AS s WHERE s.workflow_name = p_workflow OR s.workflow_name LIKE v_like)
+      AND NOT EXISTS (SELECT FROM newest AS n WHERE n.name = p_workflow OR n.name LIKE v_like)
   LOOP
     RAISE WARNING USING MESSAGE = format('no %s %s is known here', v_unknown.what, dbos_sys.shown(v_unknown.name)),
       DETAIL = CASE v_unknown.what WHEN 'queue' THEN 'No queue of that name is registered.'
