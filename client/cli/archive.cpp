@@ -9,6 +9,7 @@
 
 #include "archive_file.hpp"
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
@@ -19,9 +20,7 @@ constexpr int kTries = 3;
 // Lines of one import; the parts of a chunk are never divided.
 constexpr std::size_t kImportBytes = 4'194'304;
 
-Archive connect(const Common& common) { return Archive({.database = common.db}); }
-
-void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
+Archive open(const Common& common) { return Archive({.database = common.db}); }
 
 std::string size_text(std::int64_t bytes) {
   constexpr std::int64_t kKilo = 1024;
@@ -202,7 +201,7 @@ void verify_exports(Archive& archive, const ArchiveArguments& arguments) {
 }  // namespace
 
 void run_archive_list(const Common& common) {
-  auto partitions = connect(common).partitions();
+  auto partitions = open(common).partitions();
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& p : partitions)
@@ -233,7 +232,7 @@ void run_archive_list(const Common& common) {
 }
 
 void run_archive_export(const Common& common, const ArchiveArguments& arguments) {
-  Archive archive = connect(common);
+  Archive archive = open(common);
   auto partitions = chosen(
       archive.partitions(), arguments.partitions, [](const ArchivePartition& p) { return p.name; }, "the archive");
   std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
@@ -265,7 +264,7 @@ void run_archive_import(const Common& common, const ArchiveArguments& arguments)
     throw Error("there is no export in '" + arguments.from + "'", {}, {}, "name the folder that dbos-sys archive export wrote to");
   // Nothing is put in before all is known to be good.
   for (const auto& manifest : manifests) verify_archive_file(*target, manifest);
-  Archive archive = connect(common);
+  Archive archive = open(common);
   nlohmann::json rows = nlohmann::json::array();
   for (const auto& manifest : manifests) {
     auto done = import_file(archive, *target, manifest);
@@ -277,7 +276,7 @@ void run_archive_import(const Common& common, const ArchiveArguments& arguments)
 }
 
 void run_archive_drop(const Common& common, const ArchiveArguments& arguments) {
-  Archive archive = connect(common);
+  Archive archive = open(common);
   if (!arguments.force) verify_exports(archive, arguments);
   auto workflows = archive.drop(arguments.partition, arguments.force);
   if (common.json) print({{"dropped", arguments.partition}, {"workflows", workflows}});

@@ -15,14 +15,11 @@
 #include "plain_script.hpp"
 #include "report.hpp"
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
-
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
-
-void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
 
 bool use_colour() { return isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
@@ -75,11 +72,6 @@ std::string envelope(std::string args) {
   if (value.is_object()) return "{\"namedArgs\":" + args + "}";
   throw UsageError(std::string("--args is a JSON ") + value.type_name() + ", not an array or an object", {}, {},
                    "one argument is an array of one: '[" + args + "]'");
-}
-
-void require_ids(const std::vector<std::string>& ids) {
-  if (std::any_of(ids.begin(), ids.end(), [](const std::string& id) { return id.empty(); }))
-    throw UsageError("a workflow id is blank", {}, {}, "dbos-sys list shows ids");
 }
 
 // What became of the named workflows, whether the verb changed them or not.

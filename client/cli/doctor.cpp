@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
@@ -89,7 +90,7 @@ void print_json(const Verdict& verdict) {
                         {"bad", verdict.count("bad")},
                         {"not_known", verdict.count("not known")},
                         {"exit_code", verdict.exit_code()}};
-  std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  print(out);
 }
 
 // Looks again until nothing is to mend or the time is over; a server that does not answer is one that may yet come up.

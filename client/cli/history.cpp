@@ -6,20 +6,13 @@
 #include <iostream>
 
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
 
 constexpr std::size_t kValueColumns = 80;
-
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
-
-void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
-
-void require_id(const std::string& id) {
-  if (id.empty()) throw UsageError("a workflow id is blank", {}, {}, "dbos-sys list shows ids");
-}
 
 nlohmann::json to_json(const HistoryEntry& entry) {
   nlohmann::json out = {{"what", entry.what}, {"archived", entry.archived}};
@@ -38,7 +31,7 @@ std::string value_text(const HistoryEntry& entry) {
 }  // namespace
 
 void run_history(const Common& common, const HistoryArguments& arguments) {
-  require_id(arguments.id);
+  require_ids({arguments.id});
   auto entries = connect(common).history(arguments.id);
   if (entries.empty())
     throw NotFound("no workflow has the id '" + arguments.id + "', in the tables or in the archive", "WF010", arguments.id,
@@ -58,7 +51,7 @@ void run_history(const Common& common, const HistoryArguments& arguments) {
 }
 
 void run_restore(const Common& common, const HistoryArguments& arguments) {
-  require_id(arguments.id);
+  require_ids({arguments.id});
   auto hold = parse_duration(arguments.hold);
   if (!hold) throw UsageError("--hold '" + arguments.hold + "' is not a duration", {}, {}, "write 500ms, 30s, 5m, 2h or 1d");
   auto rows = connect(common).restore(arguments.id, *hold);
@@ -67,7 +60,7 @@ void run_restore(const Common& common, const HistoryArguments& arguments) {
 }
 
 void run_fork(const Common& common, const HistoryArguments& arguments) {
-  require_id(arguments.id);
+  require_ids({arguments.id});
   auto handle = connect(common).fork<nlohmann::json>(
       arguments.id, {.from_step = arguments.step, .id = arguments.new_id, .queue = arguments.queue, .version = arguments.version});
   if (common.json) print({{"id", handle.id()}, {"forked_from", arguments.id}, {"step", arguments.step}});

@@ -7,12 +7,11 @@
 #include "commands.hpp"
 #include "report.hpp"
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
-
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
 
 template <class Number>
 std::optional<Number> number_option(const char* option, const std::string& text) {
@@ -47,7 +46,7 @@ void report(Client& client, const Common& common, const std::string& name) {
   for (auto& limit : client.limits()) {
     if (limit.name == name) limits.push_back(std::move(limit));
   }
-  if (common.json) std::cout << (limits.empty() ? nlohmann::json() : to_json(limits.front())).dump(2) << "\n";
+  if (common.json) print(limits.empty() ? nlohmann::json() : to_json(limits.front()));
   else std::cout << limits_text(limits);
 }
 
@@ -58,7 +57,7 @@ void run_limits_list(const Common& common) {
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& limit : limits) rows.push_back(to_json(limit));
-    std::cout << rows.dump(2) << "\n";
+    print(rows);
   } else if (limits.empty()) {
     std::cerr << "no limit is registered\n";
   } else {
@@ -95,7 +94,7 @@ void run_limits_alter(const Common& common, const LimitArguments& arguments) {
 
 void run_limits_drop(const Common& common, const LimitArguments& arguments) {
   auto used = connect(common).drop_limit(arguments.name, arguments.force);
-  if (common.json) std::cout << nlohmann::json{{"dropped", arguments.name}, {"in_use", used}}.dump(2) << "\n";
+  if (common.json) print(nlohmann::json{{"dropped", arguments.name}, {"in_use", used}});
   else std::cout << "dropped " << printable(arguments.name) << (used > 0 ? ", which " + std::to_string(used) + " used\n" : "\n");
 }
 

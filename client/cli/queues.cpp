@@ -7,12 +7,11 @@
 #include <iostream>
 
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
-
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
 
 std::optional<int> count_option(const std::string& option, const std::string& text) {
   if (text.empty()) return {};
@@ -134,8 +133,6 @@ std::string table_text(const std::vector<QueueInfo>& queues, const std::vector<U
   }
   return table.text();
 }
-
-void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
 
 // The queue as it is now.
 void report(Client& client, const Common& common, const std::string& name) {

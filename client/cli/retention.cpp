@@ -8,14 +8,13 @@
 #include <optional>
 
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
 
-Retention connect(const Common& common) { return Retention({.database = common.db}); }
-
-void print(const nlohmann::json& value) { std::cout << value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"; }
+Retention open(const Common& common) { return Retention({.database = common.db}); }
 
 std::optional<Milliseconds> span_option(const char* option, const std::string& text) {
   if (text.empty()) return {};
@@ -67,7 +66,7 @@ std::string keeps_text(const RetentionPolicy& policy) {
 }  // namespace
 
 void run_retain_list(const Common& common) {
-  auto policies = connect(common).policies();
+  auto policies = open(common).policies();
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& policy : policies) rows.push_back(to_json(policy));
@@ -88,22 +87,22 @@ void run_retain_list(const Common& common) {
 }
 
 void run_retain_set(const Common& common, const RetentionArguments& arguments) {
-  connect(common).retain({.selector = selector_of(common, arguments),
-                          .keep = span_option("--keep", arguments.keep),
-                          .keep_rows = rows_option(arguments.keep_rows),
-                          .cancel_after = span_option("--cancel-after", arguments.cancel_after),
-                          .archive = arguments.archive},
-                         arguments.force);
+  open(common).retain({.selector = selector_of(common, arguments),
+                       .keep = span_option("--keep", arguments.keep),
+                       .keep_rows = rows_option(arguments.keep_rows),
+                       .cancel_after = span_option("--cancel-after", arguments.cancel_after),
+                       .archive = arguments.archive},
+                      arguments.force);
   run_retain_list(common);
 }
 
 void run_retain_drop(const Common& common, const RetentionArguments& arguments) {
-  connect(common).drop(selector_of(common, arguments));
+  open(common).drop(selector_of(common, arguments));
   run_retain_list(common);
 }
 
 void run_prune(const Common& common, const RetentionArguments& arguments) {
-  Retention retention = connect(common);
+  Retention retention = open(common);
   if (!arguments.dry_run) {
     PruneReport report = retention.prune(span_option("--budget", arguments.budget).value_or(Milliseconds{0}));
     if (common.json)
@@ -137,7 +136,7 @@ void run_prune(const Common& common, const RetentionArguments& arguments) {
 }
 
 void run_delete(const Common& common, const RetentionArguments& arguments) {
-  auto places = connect(common).remove(arguments.ids, arguments.children, arguments.force);
+  auto places = open(common).remove(arguments.ids, arguments.children, arguments.force);
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& deleted : places) rows.push_back({{"id", deleted.id}, {"place", deleted.place}});

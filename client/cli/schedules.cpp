@@ -9,12 +9,11 @@
 
 #include "report.hpp"
 #include "text.hpp"
+#include "verb.hpp"
 
 namespace dbos::cli {
 
 namespace {
-
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
 
 bool yes(const char* option, const std::string& text) {
   if (text != "yes" && text != "no") throw UsageError(std::string(option) + " '" + text + "' is neither yes nor no");
@@ -69,7 +68,7 @@ std::string schedules_text(const std::vector<ScheduleInfo>& schedules) {
 void report(Client& client, const Common& common, const std::string& name) {
   auto schedules = client.schedules();
   std::erase_if(schedules, [&](const ScheduleInfo& schedule) { return schedule.name != name; });
-  if (common.json) std::cout << (schedules.empty() ? nlohmann::json() : to_json(schedules.front())).dump(2) << "\n";
+  if (common.json) print(schedules.empty() ? nlohmann::json() : to_json(schedules.front()));
   else std::cout << schedules_text(schedules);
 }
 
@@ -80,7 +79,7 @@ void run_schedules_list(const Common& common) {
   if (common.json) {
     nlohmann::json rows = nlohmann::json::array();
     for (const auto& schedule : schedules) rows.push_back(to_json(schedule));
-    std::cout << rows.dump(2) << "\n";
+    print(rows);
   } else if (schedules.empty()) {
     std::cerr << "there is no schedule\n";
   } else {
@@ -126,13 +125,13 @@ void run_schedules_resume(const Common& common, const ScheduleArguments& argumen
 
 void run_schedules_drop(const Common& common, const ScheduleArguments& arguments) {
   connect(common).drop_schedule(arguments.name);
-  if (common.json) std::cout << nlohmann::json{{"dropped", arguments.name}}.dump(2) << "\n";
+  if (common.json) print(nlohmann::json{{"dropped", arguments.name}});
   else std::cout << "dropped " << printable(arguments.name) << "\n";
 }
 
 void run_schedules_trigger(const Common& common, const ScheduleArguments& arguments) {
   auto id = connect(common).trigger_schedule(arguments.name);
-  if (common.json) std::cout << nlohmann::json{{"id", id}}.dump(2) << "\n";
+  if (common.json) print(nlohmann::json{{"id", id}});
   else std::cout << printable(id) << "\n";
 }
 
@@ -142,7 +141,7 @@ void run_schedules_backfill(const Common& common, const ScheduleArguments& argum
   if (common.json) {
     nlohmann::json out = {{"runs", done.runs}, {"enqueued", done.enqueued}};
     if (done.rest_from > 0) out["rest_from"] = done.rest_from;
-    std::cout << out.dump(2) << "\n";
+    print(out);
     return;
   }
   std::cout << "enqueued " << done.enqueued << " of " << done.runs << " runs\n";

@@ -1,6 +1,8 @@
 -- Control from outside: cancel and resume. Both lock the rows they mean by id, waiting for a flush that holds one, and decide then.
 
-CREATE OR REPLACE FUNCTION dbos_sys.check_exist(p_ids text[])
+-- `p_more`, `p_hint`: what else is known of those that are in no table, and what to do then.
+CREATE OR REPLACE FUNCTION dbos_sys.check_exist(
+  p_ids text[], p_more text DEFAULT '', p_hint text DEFAULT 'SELECT workflow_uuid FROM dbos_sys.list() shows the ids.')
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -12,9 +14,8 @@ BEGIN
   IF v_missing <> '{}' THEN
     PERFORM dbos_sys.fail('WF010', CASE WHEN cardinality(v_missing) = 1 THEN format('workflow %s does not exist', dbos_sys.shown(v_missing[1]))
         ELSE format('%s workflows do not exist', cardinality(v_missing)) END,
-      format('Missing: %s%s. Nothing was changed.', (SELECT string_agg(dbos_sys.shown(m.id), ', ') FROM unnest(v_missing[1:5]) AS m(id)),
-        CASE WHEN cardinality(v_missing) > 5 THEN ' …' ELSE '' END),
-      'SELECT workflow_uuid FROM dbos_sys.list() shows the ids.');
+      format('Missing: %s%s. Nothing was changed.%s', (SELECT string_agg(dbos_sys.shown(m.id), ', ') FROM unnest(v_missing[1:5]) AS m(id)),
+        CASE WHEN cardinality(v_missing) > 5 THEN ' …' ELSE '' END, p_more), p_hint);
   END IF;
 END;
 $$;

@@ -367,19 +367,6 @@ BEGIN
 END;
 $$;
 
--- Those of the queues of new runs that nobody registered.
-CREATE OR REPLACE FUNCTION dbos_sys.unknown_queues(p_options jsonb[])
-RETURNS SETOF text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN QUERY
-  SELECT n.name FROM (SELECT DISTINCT r.o ->> 'queue' AS name FROM unnest(p_options) AS r(o) WHERE r.o ? 'queue') AS n
-  WHERE NOT starts_with(n.name, '_dbos_') AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = n.name OFFSET 0) ORDER BY n.name;
-END;
-$$;
-
 -- Positional (array) or named (object) arguments as the text that every SDK reads.
 CREATE OR REPLACE FUNCTION dbos_sys.portable_inputs(p_args jsonb)
 RETURNS text

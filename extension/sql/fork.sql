@@ -137,15 +137,11 @@ DECLARE
     WHERE e.digest IS DISTINCT FROM CASE WHEN to_regclass('dbos_ops.' || quote_ident(e.partition)) IS NOT NULL THEN dbos_sys.archive_sum(e.partition) END
     ORDER BY e.partition, e.place);
 BEGIN
-  IF v_exports = '{}' THEN
-    PERFORM dbos_sys.check_exist(p_ids);
+  IF v_exports <> '{}' THEN
+    PERFORM dbos_sys.check_exist(p_ids, format(' Exports that differ from the archive, and may have it: %s.', array_to_string(v_exports, ', ')),
+      'To be sure: dbos-sys archive import --from each of them, delete it, export again; or search their files.');
   END IF;
-  PERFORM dbos_sys.fail('WF010', CASE WHEN cardinality(p_ids) = 1 THEN format('workflow %s does not exist', dbos_sys.shown(p_ids[1]))
-      ELSE format('%s workflows do not exist', cardinality(p_ids)) END,
-    format('Missing: %s%s. Nothing was changed. Exports that differ from the archive, and may have it: %s.', (
-      SELECT string_agg(dbos_sys.shown(i.id), ', ') FROM unnest(p_ids[1:5]) AS i(id)), CASE WHEN cardinality(p_ids) > 5 THEN ' …' ELSE '' END,
-      array_to_string(v_exports, ', ')),
-    'To be sure: dbos-sys archive import --from each of them, delete it, export again; or search their files.');
+  PERFORM dbos_sys.check_exist(p_ids);
 END;
 $$;
 

@@ -64,7 +64,7 @@ DECLARE
 BEGIN
   unseen := COALESCE(v_pause > dbos_sys.heartbeat_gap(), false) AND NOT dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
   anew := v_gone AND NOT unseen;
-  v_gone := v_gone AND NOT anew;
+  v_gone := v_gone AND unseen;
   INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
   VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
   ON CONFLICT (one) DO UPDATE

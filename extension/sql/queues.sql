@@ -428,6 +428,19 @@ COMMENT ON FUNCTION dbos_sys.queues() IS
 'Registered queues of every application with their options; times in ms since 1970. A paused queue is shown with the concurrency that it will have
 again.';
 
+-- Those of the queues of new runs that nobody registered.
+CREATE OR REPLACE FUNCTION dbos_sys.unknown_queues(p_options jsonb[])
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT n.name FROM (SELECT DISTINCT r.o ->> 'queue' AS name FROM unnest(p_options) AS r(o) WHERE r.o ? 'queue') AS n
+  WHERE NOT starts_with(n.name, '_dbos_') AND NOT EXISTS (SELECT FROM dbos.queues AS q WHERE q.name = n.name OFFSET 0) ORDER BY n.name;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.unregistered_queues(p_application text DEFAULT NULL)
 RETURNS TABLE (name text, waiting bigint, oldest bigint)
 LANGUAGE plpgsql

@@ -277,11 +277,6 @@ std::string shares_text(const std::map<std::string, double>& weights) {
 
 std::string span_text(Milliseconds span) { return std::to_string(span.count()) + " milliseconds"; }
 
-std::optional<std::string> text_of(const pg::Result& rows, int row, int column) {
-  if (rows.is_null(row, column)) return {};
-  return rows.text(row, column);
-}
-
 }  // namespace
 
 std::vector<HistoryEntry> ClientStore::history(const std::string& id) {
@@ -293,8 +288,8 @@ std::vector<HistoryEntry> ClientStore::history(const std::string& id) {
                        .what = rows.text(row, 1),
                        .function_id = rows.int4(row, 2),
                        .name = rows.text(row, 3),
-                       .value = text_of(rows, row, 4),
-                       .error = text_of(rows, row, 5),
+                       .value = rows.text_or_null(row, 4),
+                       .error = rows.text_or_null(row, 5),
                        .archived = rows.boolean(row, 6)});
   return entries;
 }
