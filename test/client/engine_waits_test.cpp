@@ -85,6 +85,39 @@ TEST_CASE("a message that comes between the end of a run's patience and its turn
   CHECK(p.result(run) == "7");
 }
 
+TEST_CASE("a message that comes while a run gives up its stack loads it at once, whatever else happens") {
+  Gate gate;
+  std::atomic<bool> first = true;
+  Process p;
+  struct Unwinding {
+    Gate& gate;
+    std::atomic<bool>& first;
+    ~Unwinding() {
+      if (first.exchange(false)) gate.pass();
+    }
+  };
+  p.workflow<int()>("w", [&](Context& ctx) {
+    Unwinding unwinding{gate, first};
+    return ctx.recv<int>("", 2h).value_or(0);
+  });
+  p.launch();
+  auto run = p.start("w", "unwinding");
+  REQUIRE(p.eventually([&] { return p.database->step("unwinding", 1).name == "DBOS.sleep"; }));
+  REQUIRE(p.eventually([&] {
+    p.clock->advance(10s);
+    return !first;
+  }));
+  gate.entered.get_future().wait();
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->messages.emplace("unwinding", "7");
+  }
+  p.store->notify("dbos_notifications_channel", "unwinding::__null__topic__");
+  REQUIRE(p.eventually([&] { return p.store->idle(); }));
+  gate.open.set_value();
+  CHECK(p.result(run) == "7");
+}
+
 TEST_CASE("a run without a stack is loaded once at a time: an older picture never replaces what it has recorded since") {
   std::atomic<int> bodies = 0;
   std::atomic<bool> unwound = false;

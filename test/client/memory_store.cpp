@@ -47,7 +47,11 @@ bool MemoryStore::due(const Pending& pending) const { return pending.committed ?
 void MemoryStore::poll(MonotonicTime until) {
   std::unique_lock lock(mutex_);
   auto any_due = [&] { return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& pending) { return due(pending); }); };
-  changed_.wait(lock, [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; });
+  auto has_to_do = [&] { return woken_ || !notifications_.empty() || any_due() || clock_->now() >= until; };
+  changed_.wait(lock, [&] {
+    idle_ = !has_to_do();
+    return !idle_;
+  });
   woken_ = false;
   for (auto& pending : pending_) {
     if (pending.committed || paused_) continue;
@@ -161,6 +165,11 @@ void MemoryStore::notify(const std::string& channel, const std::string& payload)
 int MemoryStore::opens() const {
   std::lock_guard lock(mutex_);
   return opens_;
+}
+
+bool MemoryStore::idle() const {
+  std::lock_guard lock(mutex_);
+  return idle_ && !woken_ && notifications_.empty();
 }
 
 int MemoryStore::trips() const {

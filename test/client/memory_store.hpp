@@ -170,6 +170,8 @@ class MemoryStore final : public Store {
   // Trips that were answered, and those of them with a flush.
   int trips() const;
   int flushes() const;
+  // The I/O thread waits in poll() for what others do: it has seen every notification and answer.
+  bool idle() const;
   // A run was in two trips under way at the same time.
   bool overlapped() const;
   // Waits until condition() holds after some answered trip; false after 10 s of real time.
@@ -210,6 +212,7 @@ class MemoryStore final : public Store {
   std::deque<Fault> limit_faults_;
   std::multiset<std::string> under_way_;
   bool woken_ = false;
+  bool idle_ = false;
   bool held_ = false;
   bool paused_ = false;
   std::function<void(const Trip&)> watch_;

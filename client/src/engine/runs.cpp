@@ -210,7 +210,9 @@ void Engine::unload(Run& run) {
 // Once until the reply, whoever asks: after a reload the run goes on and may unload again, and a second reply would not know what it has
 // recorded since.
 void Engine::ask_load(Run& run) {
-  if (!std::exchange(run.loading, true)) to_load_.push_back({run.id, run.token});
+  if (std::exchange(run.loading, true)) return;
+  to_load_.push_back({run.id, run.token});
+  nudge();  // unload() asks from a carrier, while the I/O thread may wait for nothing else
 }
 
 void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
