@@ -3,16 +3,18 @@
 
 -- Options of a new run and what each may hold.
 CREATE OR REPLACE FUNCTION dbos_sys.option_kinds()
-RETURNS TABLE (key text, kind text)
-LANGUAGE sql
+RETURNS jsonb
+LANGUAGE plpgsql
 IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  VALUES ('queue', 'name'), ('class_name', 'name'), ('config_name', 'name'), ('deduplication_id', 'id'), ('partition_key', 'key'),
-    ('priority', 'integer'), ('parent_run', 'integer'), ('parent_fid', 'integer'), ('parent_id', 'id'), ('delay_ms', 'delay'),
-    ('timeout_ms', 'span'), ('deadline_epoch_ms', 'time'), ('application_name', 'name or null'), ('application_version', 'name or null'),
-    ('authenticated_user', 'text'), ('assumed_role', 'text'), ('authenticated_roles', 'array'), ('attributes', 'object'),
-    ('serialization', 'name'), ('on_duplicate', 'policy')
+BEGIN
+  RETURN '{"queue": "name", "class_name": "name", "config_name": "name", "deduplication_id": "id", "partition_key": "key",
+    "priority": "integer", "parent_run": "integer", "parent_fid": "integer", "parent_id": "id", "delay_ms": "delay",
+    "timeout_ms": "span", "deadline_epoch_ms": "time", "application_name": "name or null", "application_version": "name or null",
+    "authenticated_user": "text", "assumed_role": "text", "authenticated_roles": "array", "attributes": "object",
+    "serialization": "name", "on_duplicate": "policy"}'::jsonb;
+END;
 $$;
 
 -- Raises when `p_value` is not what option `p_key` may hold.
@@ -22,13 +24,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_kind text := (SELECT k.kind FROM dbos_sys.option_kinds() AS k WHERE k.key = p_key);
+  v_kind text := dbos_sys.option_kinds() ->> p_key;
   v_type text := jsonb_typeof(p_value);
   v_text text := p_value #>> '{}';
 BEGIN
   IF v_kind IS NULL THEN
     PERFORM dbos_sys.fail('WF001', format('unknown option %s', dbos_sys.shown(p_key)), NULL,
-      'Options are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM dbos_sys.option_kinds() AS k) || '.');
+      'Options are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_object_keys(dbos_sys.option_kinds()) AS k(key)) || '.');
   ELSIF v_type <> (CASE WHEN v_kind IN ('array', 'object') THEN v_kind WHEN v_kind IN ('integer', 'delay', 'span', 'time') THEN 'number' ELSE 'string' END)
     AND NOT (v_kind = 'name or null' AND v_type = 'null') THEN
     PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), NULL, format('Give %s.', (
@@ -44,7 +46,9 @@ BEGIN
   ELSIF v_kind = 'time' THEN
     PERFORM dbos_sys.check_time('option ' || p_key, v_text::numeric::bigint);
   ELSIF v_kind LIKE 'name%' AND v_type = 'string' OR v_kind = 'id' THEN
-    PERFORM dbos_sys.check_text('option ' || p_key, v_text);
+    IF octet_length(v_text) > 255 OR btrim(v_text, E' \t\n\r\f\x0b') = '' THEN
+      PERFORM dbos_sys.check_text('option ' || p_key, v_text);
+    END IF;
   ELSIF v_kind = 'key' AND octet_length(v_text) > 1024 THEN
     PERFORM dbos_sys.fail('WF001', format('option %s %s has %s bytes', p_key, dbos_sys.shown(v_text), octet_length(v_text)),
       'At most 1024 bytes are allowed: the key stands in an index.', 'Give a shorter key, as a digest.');
@@ -95,6 +99,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_wrong jsonb;
+  v_rule text;
   v_runs integer := cardinality(p_options);
 BEGIN
   SELECT o.options INTO v_wrong FROM unnest(p_options) AS o(options) WHERE jsonb_typeof(o.options) <> 'object' LIMIT 1;
@@ -103,22 +108,23 @@ BEGIN
   END IF;
   PERFORM dbos_sys.check_option(d.key, d.value)
   FROM (SELECT DISTINCT e.key, e.value FROM unnest(p_options) AS o(options), jsonb_each(o.options) AS e) AS d;
-  SELECT o.options INTO v_wrong FROM unnest(p_options) AS o(options)
-  WHERE NOT o.options ? 'queue' AND o.options ?| '{deduplication_id,partition_key,priority,delay_ms,on_duplicate}' LIMIT 1;
-  IF FOUND THEN
-    PERFORM dbos_sys.fail('WF001', 'options need a queue: ' || left(v_wrong::text, 200),
+  SELECT o.options, o.rule INTO v_wrong, v_rule
+  FROM (
+    SELECT u.options, CASE
+      WHEN NOT u.options ? 'queue' AND u.options ?| '{deduplication_id,partition_key,priority,delay_ms,on_duplicate}' THEN 'queue'
+      WHEN (u.options ? 'parent_run') <> (u.options ? 'parent_fid') OR (u.options ->> 'parent_run')::bigint NOT BETWEEN 1 AND v_runs
+        OR (u.options ? 'on_duplicate' AND NOT u.options ? 'deduplication_id') OR (u.status IS NOT NULL AND u.options ? 'queue') THEN 'together'
+      WHEN u.options ?& '{partition_key,deduplication_id}' THEN 'partition' END AS rule
+    FROM unnest(p_options, p_statuses) AS u(options, status)) AS o
+  WHERE o.rule IS NOT NULL LIMIT 1;
+  IF v_rule = 'queue' THEN
+    PERFORM dbos_sys.fail('WF001', format('options need a queue: %s', left(v_wrong::text, 200)),
       'deduplication_id, partition_key, priority, delay_ms and on_duplicate mean nothing without one.', 'Add option queue, or leave them out.');
-  END IF;
-  SELECT o.options INTO v_wrong FROM unnest(p_options, p_statuses) AS o(options, status)
-  WHERE (o.options ? 'parent_run') <> (o.options ? 'parent_fid') OR (o.options ->> 'parent_run')::bigint NOT BETWEEN 1 AND v_runs
-    OR (o.options ? 'on_duplicate' AND NOT o.options ? 'deduplication_id') OR (o.status IS NOT NULL AND o.options ? 'queue') LIMIT 1;
-  IF FOUND THEN
-    PERFORM dbos_sys.fail('WF001', 'options do not fit together: ' || left(v_wrong::text, 200), NULL,
+  ELSIF v_rule = 'together' THEN
+    PERFORM dbos_sys.fail('WF001', format('options do not fit together: %s', left(v_wrong::text, 200)), NULL,
       'parent_run (from 1) and parent_fid go together; on_duplicate needs deduplication_id; a run on a queue has no final status.');
-  END IF;
-  SELECT o.options INTO v_wrong FROM unnest(p_options) AS o(options) WHERE o.options ?& '{partition_key,deduplication_id}' LIMIT 1;
-  IF FOUND THEN
-    PERFORM dbos_sys.fail('WF001', 'partition_key with deduplication_id: ' || left(v_wrong::text, 200),
+  ELSIF v_rule = 'partition' THEN
+    PERFORM dbos_sys.fail('WF001', format('partition_key with deduplication_id: %s', left(v_wrong::text, 200)),
       'A deduplication id holds for the whole queue, not for a partition.', 'Leave one out.');
   END IF;
   PERFORM dbos_sys.check_partition_keys(p_options);
@@ -160,12 +166,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM dbos_sys.check_texts('workflow id', p_ids);
-  PERFORM dbos_sys.check_texts('workflow name', p_names);
+  IF EXISTS (
+    SELECT FROM unnest(p_ids, p_names, p_tokens) AS r(id, name, token)
+    WHERE (octet_length(r.id) <= 512 AND octet_length(r.name) <= 255 AND octet_length(r.token) <= 40 AND btrim(r.id, E' \t\n\r\f\x0b') <> ''
+      AND btrim(r.name, E' \t\n\r\f\x0b') <> '' AND btrim(r.token, E' \t\n\r\f\x0b') <> '') IS NOT TRUE) THEN
+    PERFORM dbos_sys.check_texts('workflow id', p_ids);
+    PERFORM dbos_sys.check_texts('workflow name', p_names);
+    PERFORM dbos_sys.check_texts('owner token', p_tokens);
+  END IF;
   IF pg_column_size(p_inputs) > 1000000 THEN
     PERFORM dbos_sys.check_payloads('input', p_inputs);
   END IF;
-  PERFORM dbos_sys.check_texts('owner token', p_tokens);
   IF cardinality(array_remove(p_options, NULL)) > 0 THEN
     PERFORM dbos_sys.check_options(p_options, p_statuses);
   END IF;
@@ -346,7 +357,7 @@ BEGIN
     PERFORM dbos_sys.insert_runs(p_application, p_executor, p_version, p_now, false, v_insert,
       p_ids, p_tokens, p_names, p_inputs, p_options, p_statuses, p_parents);
   END IF;
-  IF EXISTS (SELECT FROM unnest(p_options) AS r(o) WHERE r.o ? 'partition_key') THEN
+  IF cardinality(array_remove(p_options, NULL)) > 0 AND EXISTS (SELECT FROM unnest(p_options) AS r(o) WHERE r.o ? 'partition_key') THEN
     PERFORM dbos_sys.announce_partitions(v_insert, p_options);
   END IF;
 END;

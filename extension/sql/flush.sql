@@ -121,7 +121,7 @@ $$;
 
 -- Checks and inserts the new runs of a flush; returns those that are not the caller's now.
 CREATE OR REPLACE FUNCTION dbos_sys.add_runs(
-  p_application text, p_executor text, p_version text, p_now bigint, p_careful boolean, p_with_options boolean, p_alive boolean[],
+  p_application text, p_executor text, p_version text, p_now bigint, p_careful boolean, p_families boolean, p_alive boolean[],
   p_new boolean[], p_ids text[], p_tokens text[], p_names text[], p_inputs text[], p_options jsonb[], p_statuses text[])
 RETURNS TABLE (idx integer, state text, value text, info jsonb)
 LANGUAGE plpgsql
@@ -137,7 +137,7 @@ BEGIN
     PERFORM dbos_sys.check_runs(p_ids, p_tokens, p_names, p_inputs, p_options, p_statuses);
   END IF;
   PERFORM dbos_sys.check_inputs(p_inputs, p_options, p_new);
-  IF p_with_options AND EXISTS (SELECT FROM unnest(p_options) AS r(o) WHERE r.o ? 'parent_run') THEN
+  IF p_families THEN
     RETURN QUERY SELECT a.* FROM dbos_sys.add_families(p_application, p_executor, p_version, p_now, p_careful, p_alive, p_new,
       p_ids, p_tokens, p_names, p_inputs, p_options, p_statuses) AS a;
   ELSE
@@ -203,6 +203,8 @@ DECLARE
   v_runs integer := cardinality(r_id);
   v_starts boolean;
   v_options boolean;
+  v_families boolean := false;
+  v_direct boolean;   -- a run starts here, not on a queue
   v_ends boolean;
   v_ok boolean[];   -- whose items are written
   v_not integer[] := '{}';
@@ -223,16 +225,18 @@ BEGIN
   IF v_ends THEN
     PERFORM dbos_sys.check_completions(r_status, r_output, r_error);
   END IF;
+  v_direct := v_starts;
   IF v_options THEN
-    v_queued := EXISTS (SELECT FROM unnest(r_options) AS r(o) WHERE r.o ? 'queue');
+    SELECT bool_or(r.o ? 'queue') IS TRUE, bool_or(r.o ? 'parent_run') IS TRUE, bool_or(r.new AND (r.o ? 'queue') IS NOT TRUE)
+    INTO v_queued, v_families, v_direct FROM unnest(r_new, r_options) AS r(new, o);
   END IF;
-  IF v_starts AND (NOT v_queued OR EXISTS (SELECT FROM unnest(r_new, r_options) AS r(new, o) WHERE r.new AND (r.o ? 'queue') IS NOT TRUE)) THEN
+  IF v_direct THEN
     PERFORM dbos_sys.check_text('version', p_version);
     PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
   END IF;
   IF false = ANY (r_new) THEN
     v_ok := dbos_sys.lock_runs(r_id, r_token, r_new);
-    IF false = ANY (v_ok) THEN
+    IF false = ANY (v_ok) AND EXISTS (SELECT FROM unnest(r_new, v_ok) AS r(new, ok) WHERE NOT (r.new OR r.ok)) THEN
       part := 'run';
       FOR idx, state, info IN
         SELECT m.idx, m.state, m.info FROM dbos_sys.missed_runs(r_id, r_token, ARRAY(SELECT NOT (r.new OR r.ok) FROM unnest(r_new, v_ok) AS r(new, ok))) AS m
@@ -244,13 +248,17 @@ BEGIN
   IF v_starts THEN
     part := 'run';
     FOR idx, state, value, info IN
-      SELECT a.* FROM dbos_sys.add_runs(p_application, p_executor, p_version, v_now, p_careful, v_options, v_ok, r_new,
+      SELECT a.* FROM dbos_sys.add_runs(p_application, p_executor, p_version, v_now, p_careful, v_families, v_ok, r_new,
         r_id, r_token, r_name, r_inputs, r_options, r_status) AS a
     LOOP
       v_not := v_not || idx;
       RETURN NEXT;
     END LOOP;
-    v_ok := ARRAY(SELECT (r.new OR r.ok) AND r.place <> ALL (v_not) FROM unnest(r_new, v_ok) WITH ORDINALITY AS r(new, ok, place));
+    IF v_not = '{}' AND NOT false = ANY (r_new) THEN
+      v_ok := r_new;
+    ELSE
+      v_ok := ARRAY(SELECT (r.new OR r.ok) AND r.place <> ALL (v_not) FROM unnest(r_new, v_ok) WITH ORDINALITY AS r(new, ok, place));
+    END IF;
   END IF;
   IF cardinality(s_run) > 0 THEN
     PERFORM dbos_sys.check_steps(v_runs, s_run, s_fid, s_name, s_output, s_error, s_started, s_completed);
@@ -276,14 +284,18 @@ BEGIN
     RETURN NEXT;
   END LOOP;
   IF v_ends THEN
-    v_queued := v_queued OR dbos_sys.frees_room(ARRAY(SELECT r.id FROM unnest(r_id, r_status, v_ok, r_new) AS r(id, status, ok, new)
-      WHERE r.status IS NOT NULL AND r.ok AND NOT r.new));
+    IF NOT v_queued AND EXISTS (SELECT FROM dbos.queues AS q WHERE q.concurrency IS NOT NULL OR q.partition_concurrency IS NOT NULL) THEN
+      v_queued := dbos_sys.frees_room(ARRAY(SELECT r.id FROM unnest(r_id, r_status, v_ok, r_new) AS r(id, status, ok, new)
+        WHERE r.status IS NOT NULL AND r.ok AND NOT r.new));
+    END IF;
     PERFORM dbos_sys.complete_runs(v_now, p_careful, v_ok, r_id, r_new, r_status, r_output, r_error);
     PERFORM dbos_sys.wake(v_queued, true);
   ELSIF v_queued THEN
     PERFORM dbos_sys.wake(true, false);
   END IF;
-  SELECT 0, NULL, NULL INTO idx, state, info;
+  idx := 0;
+  state := NULL;
+  info := NULL;
   IF v_options THEN
     part := 'queue';
     FOR value IN SELECT u.name FROM dbos_sys.unknown_queues(r_options) AS u(name) LOOP

@@ -59,19 +59,18 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_2200 CONSTANT bigint := 7258118400000;
   v_step record;
 BEGIN
-  SELECT s.run, s.fid, s.name INTO v_step FROM unnest(p_run, p_fid, p_name) AS s(run, fid, name)
-  WHERE NOT COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255
-    AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false) LIMIT 1;
-  IF FOUND THEN
+  SELECT s.run, s.fid, s.name, CASE WHEN s.started NOT BETWEEN 0 AND v_2200 THEN s.started ELSE s.completed END AS ms,
+    COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255 AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false) AS valid
+  INTO v_step FROM unnest(p_run, p_fid, p_name, p_started, p_completed) AS s(run, fid, name, started, completed)
+  WHERE NOT COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255 AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false)
+    OR s.started NOT BETWEEN 0 AND v_2200 OR s.completed NOT BETWEEN 0 AND v_2200 LIMIT 1;
+  IF NOT v_step.valid THEN
     PERFORM dbos_sys.fail('WF001', format('step %s %s of run %s is not valid', COALESCE(v_step.fid::text, 'NULL'), dbos_sys.shown(v_step.name),
       COALESCE(v_step.run::text, 'NULL')), NULL, format('Runs are 1 to %s, steps count from 0, a name is not blank and has at most 255 bytes.', p_runs));
-  END IF;
-  SELECT s.run, s.fid, s.ms INTO v_step FROM unnest(p_run, p_fid, p_started, p_completed) AS t(run, fid, started, completed),
-  LATERAL (VALUES (t.run, t.fid, t.started), (t.run, t.fid, t.completed)) AS s(run, fid, ms)
-  WHERE s.ms NOT BETWEEN 0 AND 7258118400000 LIMIT 1;
-  IF FOUND THEN
+  ELSIF v_step.valid THEN
     PERFORM dbos_sys.fail('WF001', format('a time of step %s of run %s is %s', v_step.fid, v_step.run, v_step.ms), NULL,
       'Give ms since 1970, until the year 2200.');
   END IF;
