@@ -22,7 +22,7 @@ END;
 $$;
 
 -- Ends the runs of the mask that have a status; their rows are locked by the caller. New runs stand in it since their insert. CANCELLED
--- and the dead letter leave the queue, as cancel() does.
+-- and the dead letter leave the queue, as cancel() does. Why created_at is set: mark_claimed().
 CREATE OR REPLACE FUNCTION dbos_sys.complete_runs(
   p_now bigint, p_careful boolean, p_take boolean[], p_ids text[], p_new boolean[], p_statuses text[], p_output text[], p_error text[])
 RETURNS void
@@ -39,7 +39,7 @@ BEGIN
     WHERE NOT r.new AND r.status IS NOT NULL AND p_take[r.place] GROUP BY r.status
   LOOP
     UPDATE dbos.workflow_status AS w
-    SET status = v_status, deduplication_id = NULL, completed_at = p_now, updated_at = p_now, owner_xid = NULL,
+    SET status = v_status, created_at = w.created_at, deduplication_id = NULL, completed_at = p_now, updated_at = p_now, owner_xid = NULL,
       queue_name = CASE WHEN v_status IN ('SUCCESS', 'ERROR') THEN w.queue_name END,
       started_at_epoch_ms = CASE WHEN v_status IN ('SUCCESS', 'ERROR') THEN w.started_at_epoch_ms END
     WHERE w.workflow_uuid = ANY (v_ids);

@@ -153,7 +153,8 @@ END;
 $$;
 
 -- Makes rows that the caller has locked PENDING under the token, by their places in the table: no index is searched. The dead ones have used
--- up their recoveries.
+-- up their recoveries. created_at is named as if it changed: for an index whose columns an UPDATE leaves alone nbtree searches a full page for
+-- versions to drop (README of PostgreSQL's access method, "bottom-up deletion"), and the pages of this one hold over a thousand entries.
 CREATE OR REPLACE FUNCTION dbos_sys.mark_claimed(
   p_application text, p_executor text, p_version text, p_token text, p_rate boolean, p_now bigint, p_tuples tid[], p_dead text[])
 RETURNS void
@@ -162,7 +163,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE dbos.workflow_status AS w
-  SET status = 'PENDING', owner_xid = p_token, executor_id = p_executor, application_version = p_version,
+  SET status = 'PENDING', created_at = w.created_at, owner_xid = p_token, executor_id = p_executor, application_version = p_version,
     application_name = COALESCE(w.application_name, p_application), recovery_attempts = COALESCE(w.recovery_attempts, 0) + 1,
     started_at_epoch_ms = p_now, updated_at = p_now, rate_limited = p_rate,
     workflow_deadline_epoch_ms = COALESCE(w.workflow_deadline_epoch_ms, p_now + w.workflow_timeout_ms)
