@@ -112,6 +112,14 @@ SELECT count(*) FROM dbos_sys.enqueue('slack', '{w}', '{[]}'), pg_temp.claim('t1
 SHOW synchronous_commit;
 ROLLBACK;
 RESET synchronous_commit;
+-- Who knows how many runs of a queue it holds says so; the others are counted.
+SELECT dbos_sys.register_queue('counted', '{"worker_concurrency": 3}'), dbos_sys.enqueue('counted', '{w,w,w,w,w}', '{[],[],[],[],[]}', '{n1,n2,n3,n4,n5}');
+SELECT id FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18e', '{counted}', '{9}', '{w}', '{""}', '{100}', p_running => '{2}');
+SELECT id FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18f', '{counted}', '{9}', '{w}', '{""}', '{100}', p_running => '{3}');
+SELECT id FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18g', '{counted}', '{1}', '{w}', '{""}', '{100}', p_running => '{NULL}');
+SELECT id FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18h', '{counted}', '{9}', '{w}', '{""}', '{100}');
+SELECT id, waits FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't18i', '{counted}', '{9}', '{w}', '{""}', '{100}', '{NULL}', '{NULL}', '{3}');
+
 -- Several queues in one trip.
 SELECT dbos_sys.enqueue('qa', '{w}', '{[]}', '{in-a}'), dbos_sys.enqueue('qb', '{w}', '{[]}', '{in-b}');
 SELECT id, queue_name FROM dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't19', '{qb,none,qa}', '{5,5,5}', '{w}', '{""}', '{100}');
@@ -147,6 +155,8 @@ SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w,NULL}', '
 SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{NULL}', '{1}');
 SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '[2:2]={1}');
 SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{-1}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}', p_running => '{1,2}');
+SELECT dbos_sys.claim('shop', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}', p_running => '{-1}');
 SELECT dbos_sys.claim(' ', 'e1', 'i1', 'v1', 't', '{q}', '{1}', '{w}', '{""}', '{1}');
 -- An id that another SDK made as long as it liked is claimed all the same.
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_name) VALUES (repeat('i', 600), 'ENQUEUED', 'w', 'long', 'shop');

@@ -39,15 +39,17 @@ $$;
 -- held until the claim has committed, and never waited for.
 CREATE OR REPLACE FUNCTION dbos_sys.claim_one(
   p_application text, p_executor text, p_version text, p_latest boolean, p_token text, p_queue text, p_limit integer,
-  p_keys text[], p_max integer[], p_priority integer, p_created bigint,
+  p_keys text[], p_max integer[], p_priority integer, p_created bigint, p_running integer,
   OUT ids text[], OUT again text[], OUT waits boolean, OUT retry_ms integer, OUT walk_us bigint, OUT priority integer, OUT created bigint, OUT workers integer)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_limits record;
-  v_room record;
-  v_mine bigint;
+  v_room bigint;
+  v_room_waits boolean := false;
+  v_room_retry integer;
+  v_mine bigint := p_limit;
   v_begin timestamptz := clock_timestamp();
   v_now bigint;
 BEGIN
@@ -67,15 +69,20 @@ BEGIN
   END IF;
   -- Under the lock: starts are stamped in the order in which they are counted.
   v_now := dbos_sys.now_ms();
-  v_mine := dbos_sys.worker_room(p_application, p_executor, p_queue, v_limits.worker, p_limit);
-  SELECT r.* INTO v_room
-  FROM dbos_sys.queue_room(p_application, p_queue, v_mine, v_limits.concurrency, v_limits.rate_max, v_limits.rate_ms, v_now) AS r;
-  IF v_room.room > 0 AND v_limits.partitioned THEN
+  IF v_limits.worker IS NOT NULL THEN
+    v_mine := LEAST(p_limit, v_limits.worker - COALESCE(p_running, dbos_sys.count_running(p_application, p_executor, p_queue)));
+  END IF;
+  v_room := v_mine;
+  IF COALESCE(v_limits.concurrency, v_limits.rate_max) IS NOT NULL THEN
+    SELECT r.room, r.waits, r.retry_ms INTO v_room, v_room_waits, v_room_retry
+    FROM dbos_sys.queue_room(p_application, p_queue, v_mine, v_limits.concurrency, v_limits.rate_max, v_limits.rate_ms, v_now) AS r;
+  END IF;
+  IF v_room > 0 AND v_limits.partitioned THEN
     SELECT c.ids, c.again, c.waits, c.retry_ms INTO ids, again, waits, retry_ms
-    FROM dbos_sys.claim_partitions(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_limits, v_room.room, p_keys, p_max, v_now) AS c;
-  ELSIF v_room.room > 0 THEN
+    FROM dbos_sys.claim_partitions(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_limits, v_room, p_keys, p_max, v_now) AS c;
+  ELSIF v_room > 0 THEN
     SELECT c.ids, c.again, c.priority, c.created INTO ids, again, priority, created
-    FROM dbos_sys.claim_queue(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_room.room, v_limits.rate_max IS NOT NULL,
+    FROM dbos_sys.claim_queue(p_application, p_executor, p_version, p_latest, p_token, p_queue, v_room, v_limits.rate_max IS NOT NULL,
       p_keys, p_max, v_now, COALESCE(p_priority, -2147483648), COALESCE(p_created, -9223372036854775808)) AS c;
   END IF;
   IF ids <> '{}' AND COALESCE(v_limits.concurrency, v_limits.rate_max, v_limits.part_concurrency, v_limits.part_rate_max) IS NOT NULL THEN
@@ -84,9 +91,9 @@ BEGIN
   IF v_limits.rate_max IS NOT NULL AND ids <> '{}' THEN
     PERFORM dbos_sys.log_starts(p_application, p_queue, NULL, ARRAY[cardinality(ids)::bigint], v_limits.rate_ms, v_now);
   END IF;
-  IF cardinality(ids) >= GREATEST(v_room.room, 0) THEN
-    waits := waits OR v_room.waits OR v_mine < p_limit;
-    retry_ms := LEAST(retry_ms, v_room.retry_ms);
+  IF cardinality(ids) >= GREATEST(v_room, 0) THEN
+    waits := waits OR v_room_waits OR v_mine < p_limit;
+    retry_ms := LEAST(retry_ms, v_room_retry);
   END IF;
   walk_us := (EXTRACT(epoch FROM clock_timestamp() - v_begin) * 1000000)::bigint;
 END;
@@ -158,15 +165,29 @@ COMMENT ON FUNCTION dbos_sys.load(text[], text[]) IS
 counted. Runs that are not held so any more are left out. Times in ms. Errors: WF001.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.check_claim(
-  p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max integer[], p_priority integer[], p_created bigint[])
+  p_version text, p_token text, p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max integer[], p_priority integer[], p_created bigint[],
+  p_running integer[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_flat CONSTANT boolean := COALESCE(array_dims(p_queues) ~ '^\[1:\d+\]$' AND array_dims(p_names) ~ '^\[1:\d+\]$', false);
 BEGIN
-  PERFORM dbos_sys.check_list('queue', p_queues);
-  PERFORM dbos_sys.check_list('workflow name', p_names);
-  IF dbos_sys.shape(p_limits) <> cardinality(p_queues)::text OR dbos_sys.shape(p_classes) <> cardinality(p_names)::text
+  -- Every trip comes by here, so what is wrong is told apart only where something is.
+  IF NOT v_flat OR EXISTS (SELECT FROM unnest(p_queues || p_names || p_version || p_token) AS v(value) WHERE (btrim(v.value, E' \t\n\r\f\x0b') <> '') IS NOT TRUE)
+    OR octet_length(p_version) > 255 OR octet_length(p_token) > 40 THEN
+    PERFORM dbos_sys.check_list('queue', p_queues);
+    PERFORM dbos_sys.check_list('workflow name', p_names);
+    PERFORM dbos_sys.check_text('version', p_version);
+    PERFORM dbos_sys.check_text('owner token', p_token);
+  END IF;
+  IF (v_flat AND array_dims(p_limits) = array_dims(p_queues) AND array_dims(p_classes) = array_dims(p_names) AND array_dims(p_max) = array_dims(p_names)
+      AND array_position(p_limits, NULL) IS NULL AND array_position(p_classes, NULL) IS NULL AND NOT COALESCE(0 > ANY (p_max), false)
+      AND (p_priority IS NULL AND p_created IS NULL OR array_dims(p_priority) = array_dims(p_queues) AND array_dims(p_created) = array_dims(p_queues))
+      AND (p_running IS NULL OR array_dims(p_running) = array_dims(p_queues)) AND NOT COALESCE(0 > ANY (p_running), false)) IS TRUE THEN
+    RETURN;
+  ELSIF dbos_sys.shape(p_limits) <> cardinality(p_queues)::text OR dbos_sys.shape(p_classes) <> cardinality(p_names)::text
     OR dbos_sys.shape(p_max) <> cardinality(p_names)::text THEN
     PERFORM dbos_sys.fail('WF001', format('%s limits of %s queues; %s classes and %s numbers of recoveries of %s names', dbos_sys.shape(p_limits),
       cardinality(p_queues), dbos_sys.shape(p_classes), dbos_sys.shape(p_max), cardinality(p_names)), NULL,
@@ -179,6 +200,9 @@ BEGIN
     OR dbos_sys.shape(p_created) NOT IN ('NULL', cardinality(p_queues)::text) THEN
     PERFORM dbos_sys.fail('WF001', format('%s and %s places of %s queues', dbos_sys.shape(p_priority), dbos_sys.shape(p_created), cardinality(p_queues)), NULL,
       'Give one priority and one time per queue, NULL for its head; or NULL for both.');
+  ELSIF dbos_sys.shape(p_running) NOT IN ('NULL', cardinality(p_queues)::text) OR 0 > ANY (p_running) THEN
+    PERFORM dbos_sys.fail('WF001', format('%s numbers of running workflows of %s queues: %s', dbos_sys.shape(p_running), cardinality(p_queues),
+      left(p_running::text, 60)), NULL, 'Give one number per queue, 0 or more, or NULL where they are to be counted; or NULL for all.');
   END IF;
 END;
 $$;
@@ -186,7 +210,7 @@ $$;
 CREATE OR REPLACE FUNCTION dbos_sys.claim(
   p_application text, p_executor text, p_incarnation text, p_version text, p_token text,
   p_queues text[], p_limits integer[], p_names text[], p_classes text[], p_max_attempts integer[],
-  p_after_priority integer[] DEFAULT NULL, p_after_created bigint[] DEFAULT NULL)
+  p_after_priority integer[] DEFAULT NULL, p_after_created bigint[] DEFAULT NULL, p_running integer[] DEFAULT NULL)
 RETURNS TABLE (
   id text, name text, class_name text, queue_name text, inputs text, serialization text, attempts bigint, timeout_ms bigint, deadline_ms bigint,
   created_at bigint, parent_id text, partition_key text, priority integer,
@@ -209,9 +233,8 @@ DECLARE
   v_queue record;
   v_got record;
 BEGIN
-  PERFORM dbos_sys.check_claim(p_queues, p_limits, p_names, p_classes, p_max_attempts, p_after_priority, p_after_created);
-  PERFORM dbos_sys.check_text('version', p_version);
-  PERFORM dbos_sys.check_text('owner token', p_token);
+  PERFORM dbos_sys.check_claim(p_version, p_token, p_queues, p_limits, p_names, p_classes, p_max_attempts, p_after_priority, p_after_created,
+    p_running);
   PERFORM dbos_sys.hold_incarnation(p_application, p_executor, p_incarnation);
   v_latest := dbos_sys.is_latest_version(p_application, p_version);
   v_keys := ARRAY(SELECT n.name || E'\x1f' || COALESCE(n.class, '') FROM unnest(p_names, p_classes) AS n(name, class));
@@ -219,11 +242,12 @@ BEGIN
     v_busy := dbos_sys.busy_queues(p_queues, p_limits, p_after_priority, p_after_created);
   END IF;
   FOR v_queue IN
-    SELECT q.name, q.free, q.priority, q.created FROM unnest(p_queues, p_limits, p_after_priority, p_after_created) AS q(name, free, priority, created)
+    SELECT q.name, q.free, q.priority, q.created, q.running
+    FROM unnest(p_queues, p_limits, p_after_priority, p_after_created, p_running) AS q(name, free, priority, created, running)
     WHERE (q.free > 0 AND q.name = ANY (v_busy)) OR (q.free = 0 AND p_after_priority IS NOT NULL) ORDER BY q.name
   LOOP
     SELECT c.* INTO v_got FROM dbos_sys.claim_one(p_application, p_executor, p_version, v_latest, p_token, v_queue.name, v_queue.free, v_keys,
-      p_max_attempts, v_queue.priority, v_queue.created) AS c;
+      p_max_attempts, v_queue.priority, v_queue.created, v_queue.running) AS c;
     v_ids := v_ids || v_got.ids;
     v_again := v_again || v_got.again;
     IF p_after_priority IS NOT NULL THEN
@@ -244,7 +268,7 @@ BEGIN
   END IF;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer[], text[], text[], integer[], integer[], bigint[]) IS
+COMMENT ON FUNCTION dbos_sys.claim(text, text, text, text, text, text[], integer[], text[], text[], integer[], integer[], bigint[], integer[]) IS
 'Takes waiting runs for an executor: per queue at most its limit (0 or less: none), lowest priority number and oldest first, of the given names
 and classes (exactly; '''' = none) and of no configured instance, of the caller''s version (and without one, if that is the newest), of its
 application or of none. p_token: a fresh uuid, the owner token of all runs that come back. p_max_attempts: recoveries a run may have (NULL: any
@@ -252,4 +276,5 @@ number); beyond that it goes to the dead letter. first_run: no executor has had 
 kept; a partitioned queue is shared among its partition keys. p_after_priority, p_after_created: per queue the place in its order from which to
 look (NULL: its head), for callers that have just found many dead or foreign entries there; partitioned queues have none. With them one more row
 per queue that has work or limit 0 comes back, id NULL: workers (its worker_concurrency), waits (the end of a run makes room for more), retry_ms (look again then), priority and created_at
-(place of the last run taken), walk_us (what the look cost). Never waits for a lock. Errors: WF001, WF021 (register again).';
+(place of the last run taken), walk_us (what the look cost). p_running: how many workflows of each queue this executor runs, from whoever knows
+them all; NULL, as a whole or for a queue: they are counted, which is dear on a busy queue. Never waits for a lock. Errors: WF001, WF021 (register again).';

@@ -60,16 +60,17 @@ BEGIN
 END;
 $$;
 
--- What the limit of one worker leaves of `p_limit`: nobody else claims for this executor, so it needs no lock.
-CREATE OR REPLACE FUNCTION dbos_sys.worker_room(p_application text, p_executor text, p_queue text, p_worker integer, p_limit bigint)
+-- How many workflows of a queue an executor runs: nobody else claims for it, so it needs no lock. The walk passes all that has ended since
+-- the last vacuum.
+CREATE OR REPLACE FUNCTION dbos_sys.count_running(p_application text, p_executor text, p_queue text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN CASE WHEN p_worker IS NULL THEN p_limit ELSE LEAST(p_limit, p_worker - (
+  RETURN (
     SELECT count(*) FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND w.executor_id = p_executor AND w.application_name = p_application)) END;
+    WHERE w.status = 'PENDING' AND w.queue_name = p_queue AND w.executor_id = p_executor AND w.application_name = p_application);
 END;
 $$;
 

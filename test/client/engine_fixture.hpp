@@ -37,6 +37,10 @@ class Process {
     options.log = [](LogLevel, std::string_view) {};
   }
 
+  ~Process() {
+    if (store && !planted) CHECK_FALSE(store->miscounted());
+  }
+
   template <class Sig, class F>
   void workflow(const std::string& name, F function, int max_recovery_attempts = 100) {
     registry_.add(name, {.max_recovery_attempts = max_recovery_attempts}, BodyMaker<Sig>::make(std::move(function)));
@@ -78,6 +82,7 @@ class Process {
   bool eventually(const std::function<bool()>& condition) { return store->wait_for(condition); }
 
   RuntimeOptions options;
+  bool planted = false;  // the test put a PENDING row under this executor's name that no claim took
   std::vector<std::string> queues = {"_dbos_internal_queue"};
   std::function<void(const Trip&)> watcher;  // sees each trip from the first on
   std::shared_ptr<MemoryDatabase> database;

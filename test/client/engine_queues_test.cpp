@@ -134,6 +134,60 @@ TEST_CASE("after a dear walk claims begin at the last run taken, until ten times
   }));
 }
 
+TEST_CASE("where much is taken at a time the next claim begins at the last run taken, and for a moment only") {
+  Gate gate;
+  Process p;
+  Claims claims(p);
+  p.options.poll_interval = 1h;
+  p.options.carriers = p.options.max_blocking_steps = 1;
+  p.workflow<void()>("blocker", [&](Context& ctx) { ctx.step("s", [&] { gate.pass(); }); });
+  p.database->report({.queue = kQueue, .cost = 3ms, .last = QueuePlace{3, 77}});
+  p.database->enqueue("0", "blocker", encode_arguments());
+  for (int i = 1; i <= kPerClaim; ++i) p.database->enqueue("later" + std::to_string(i), "blocker", encode_arguments());
+  p.launch();
+  gate.entered.get_future().wait();
+  REQUIRE(p.eventually([&] { return claims.count() >= 2 && p.store->idle(); }));
+  auto first = claims.all();
+  CHECK_FALSE(first[0].front().from);
+  REQUIRE(first[1].front().from);
+  CHECK(first[1].front().from->created_ms == 77);
+  // What came in before that place meanwhile is found without anybody telling.
+  p.clock->advance(31ms);
+  REQUIRE(p.eventually([&] { return claims.count() > first.size(); }));
+  CHECK_FALSE(claims.all()[first.size()].front().from);
+  p.options.drain_timeout = 0ms;
+  gate.open.set_value();
+}
+
+TEST_CASE("a process says how many runs of a queue it holds, but for a minute after a claim in doubt the database counts") {
+  Process p;
+  Claims claims(p);
+  p.options.poll_interval = 1h;
+  p.workflow<int()>("waiting", [](Context& ctx) { return ctx.recv<int>("", 2h).value_or(0); });
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  for (const char* id : {"a", "b", "c"}) p.database->enqueue(id, "waiting", encode_arguments());
+  p.launch();
+  REQUIRE(p.eventually([&] { return p.status("c") == "PENDING" && p.store->idle(); }));
+  CHECK(claims.all().front().front().running == 0);
+  auto next = [&] {
+    auto before = claims.count();
+    p.store->notify("dbos_sys", "work");
+    REQUIRE(p.eventually([&] { return claims.count() > before && p.store->idle(); }));
+    return claims.all()[before].front().running;
+  };
+  CHECK(next() == 3);
+  p.database->enqueue("d", "quick", encode_arguments());
+  p.store->fail_next_claim(Fault::reply_lost);
+  CHECK(next() == 3);
+  CHECK(next() == std::nullopt);
+  p.clock->advance(58s);
+  CHECK(next() == std::nullopt);
+  REQUIRE(p.eventually([&] { return p.status("d") == "SUCCESS"; }));
+  p.clock->advance(10min);
+  REQUIRE(p.eventually([&] { return p.store->idle(); }));
+  CHECK(next() == 3);
+}
+
 TEST_CASE("a worker concurrency that is raised above the usual number holds at once, also while all places are taken") {
   std::promise<void> gate;
   Process p;
@@ -151,12 +205,12 @@ TEST_CASE("a worker concurrency that is raised above the usual number holds at o
   };
   p.database->report({.queue = kQueue, .workers = 20});
   p.launch();
-  REQUIRE(p.eventually([&] { return p.status(id(kDefaultInFlight - 1)) == "PENDING"; }));
+  REQUIRE(p.eventually([&] { return p.status(id(kDefaultInFlight - 1)) == "PENDING" && p.store->idle(); }));
   for (int i = 0; i < 3; ++i) {
     auto before = asked_in_vain();
     p.store->notify("dbos_sys", "work");
     p.clock->advance(100ms);
-    CHECK(p.eventually([&] { return asked_in_vain() > before; }));
+    CHECK(p.eventually([&] { return asked_in_vain() > before && p.store->idle(); }));
   }
   CHECK(asked_in_vain() <= 4);
   CHECK(p.status(id(kDefaultInFlight)) == "ENQUEUED");

@@ -294,6 +294,10 @@ ClaimedRun MemoryStore::claimed(const std::string& id, const MemoryRow& row) {
 void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
   for (const auto& queue : request.queues) {
     int left = queue.limit;
+    auto held = std::count_if(database_->rows.begin(), database_->rows.end(), [&](const auto& entry) {
+      return entry.second.status == "PENDING" && entry.second.queue == queue.queue && entry.second.executor == identity_.executor;
+    });
+    miscounted_ = miscounted_ || (queue.running && *queue.running < held);
     if (auto room = database_->rooms.find(queue.queue); room != database_->rooms.end()) {
       auto running = std::count_if(database_->rows.begin(), database_->rows.end(),
                                    [&](const auto& entry) { return entry.second.status == "PENDING" && entry.second.queue == queue.queue; });

@@ -167,6 +167,11 @@ int MemoryStore::opens() const {
   return opens_;
 }
 
+bool MemoryStore::miscounted() const {
+  std::lock_guard lock(mutex_);
+  return miscounted_;
+}
+
 bool MemoryStore::idle() const {
   std::lock_guard lock(mutex_);
   return idle_ && !woken_ && notifications_.empty();

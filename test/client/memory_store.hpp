@@ -174,6 +174,8 @@ class MemoryStore final : public Store {
   bool idle() const;
   // A run was in two trips under way at the same time.
   bool overlapped() const;
+  // A claim said that fewer runs of a queue are held than are PENDING by this executor's claims.
+  bool miscounted() const;
   // Waits until condition() holds after some answered trip; false after 10 s of real time.
   bool wait_for(const std::function<bool()>& condition);
   // Flushes that are held back.
@@ -220,6 +222,7 @@ class MemoryStore final : public Store {
   bool hold_claims_ = false;
   bool fail_companions_ = false;
   bool overlapped_ = false;
+  bool miscounted_ = false;
   int trips_ = 0;
   int flushes_ = 0;
   int opens_ = 0;

@@ -38,7 +38,8 @@ inline constexpr int kPerClaim = 500;
 struct ServedQueue {
   std::string name;
   int worker_concurrency = 0;
-  int running = 0;
+  int running = 0;      // runs that hold a place
+  int held = 0;         // runs that are PENDING in the database by our claims, waiting ones too
   bool due = true;      // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
   bool waits = false;   // its concurrency is used up: the end of a run here makes it due
   bool ended = false;   // a run here has ended since the claim was sent
@@ -46,8 +47,8 @@ struct ServedQueue {
   // Runs that a claim takes at most. Half of what may run at a time: one half is claimed while the ends of the other are written.
   int per_claim = kPerClaim;
   MonotonicTime retry_at{};  // due then; none when zero
-  // A head that is dear to walk (dead or foreign entries that vacuum has to keep) is walked again only when ten times its cost has passed;
-  // until then claims begin at the last run taken.
+  // A head that is dear to walk (dead or foreign entries that vacuum has to keep, or those of what was taken a moment ago) is walked again only
+  // when ten times its cost has passed; until then claims begin at the last run taken.
   std::optional<QueuePlace> place = {};
   MonotonicTime next_head{};
 
@@ -188,6 +189,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void make_ready(Run& run);
   void take_place(Run& run);
   void leave_place(Run& run, bool for_good = false);
+  void give_back(RunKey key);
+  void doubt_held();
   bool claim_capacity(std::vector<QueueLimit>& limits);
   void expire_retries();
   void notice_ends(const ClaimRequest& claim);
@@ -228,10 +231,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::unordered_map<std::string, std::vector<Run*>> watches_;
   std::unordered_map<std::string, std::shared_ptr<ForeignWait>> foreign_;
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
-  std::vector<RunKey> to_load_;  // by ask_load() only, and what has to go again
-  std::vector<RunKey> to_give_back_;
+  std::vector<RunKey> to_load_;                   // by ask_load() only, and what has to go again
+  std::vector<RunKey> to_give_back_;              // by give_back() only, and what has to go again
   std::set<std::string> lost_claims_;             // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
+  MonotonicTime doubtful_until_{};                // until then rows may be PENDING by our claims that nobody here runs
   std::condition_variable idle_;
   Limiter limiter_;
   std::set<std::pair<std::string, std::string>> outbound_;  // steps that were declared, and their limits

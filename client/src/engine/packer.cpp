@@ -187,6 +187,7 @@ void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripRep
   if (shipment->trip->claim && reply.error == TripError::in_doubt) {
     if (lost_claims_.size() >= kLostClaims) lost_claims_.clear();
     lost_claims_.insert(shipment->trip->claim->token);
+    doubt_held();
     hurry_held(now());
   }
   bool raised = reply.error == TripError::permanent || reply.error == TripError::transient;
@@ -340,7 +341,7 @@ void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
     if (deferred != deferred_.end() && deferred->second.token == key.token) continue;
     auto since = orphans_.find(key.id + key.token);
     auto first = since == orphans_.end() ? now() : since->second;
-    if (now() - first >= kOrphanAge || lost_claims_.contains(key.token)) to_give_back_.push_back(key);
+    if (now() - first >= kOrphanAge || lost_claims_.contains(key.token)) give_back(key);
     else orphans.emplace(key.id + key.token, first);
   }
   orphans_ = std::move(orphans);

@@ -15,6 +15,8 @@ namespace {
 constexpr std::chrono::milliseconds kFreshStart{5};
 // From here on claims come in halves; fewer are claimed as they get free.
 constexpr int kManyWorkers = 32;
+// Far longer than a claim without a reply can still take to commit, and what it took to come back.
+constexpr std::chrono::seconds kDoubt{60};
 
 }  // namespace
 
@@ -154,6 +156,7 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   if (run.changed) run.changed->notify_all();
   leave_place(run, true);
   if (auto queue = queues_.find(run.queue); run.registration && queue != queues_.end()) {
+    if (std::exchange(run.held, false)) --queue->second.held;
     queue->second.ended = true;
     if (std::exchange(queue->second.waits, false)) {
       queue->second.due = true;
@@ -215,6 +218,15 @@ void Engine::ask_load(Run& run) {
   nudge();  // unload() asks from a carrier, while the I/O thread may wait for nothing else
 }
 
+// A PENDING row that nobody here runs.
+void Engine::give_back(RunKey key) {
+  to_give_back_.push_back(std::move(key));
+  doubt_held();
+}
+
+// There may be PENDING rows of ours that are no run here: for a time the database counts them.
+void Engine::doubt_held() { doubtful_until_ = now() + kDoubt; }
+
 void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   auto known = runs_.find(claimed.id);
   if (known != runs_.end()) {
@@ -224,7 +236,7 @@ void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   }
   auto registration = registry_.find(claimed.name, claimed.class_name);
   if (!registration || draining_) {
-    to_give_back_.push_back({claimed.id, claimed.token});
+    give_back({claimed.id, claimed.token});
     return;
   }
   auto run = std::make_shared<Run>(*this);
@@ -243,6 +255,10 @@ void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   run->started = true;
   run->started_at = now();
   run->confirmed = sent;
+  if (auto queue = queues_.find(run->queue); queue != queues_.end()) {
+    run->held = true;
+    ++queue->second.held;
+  }
   take_place(*run);
   make_ready(*run);
   runs_.emplace(run->id, std::move(run));
@@ -275,11 +291,14 @@ bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
     auto& [name, queue] = *entry;
     int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
     int limit = std::min({places, queue.per_claim, stacks});
-    if (queue.due && places <= 0 && queue.next_ask <= now()) limits.push_back({name, 0, std::nullopt});
+    if (queue.due && places <= 0 && queue.next_ask <= now()) limits.push_back({.queue = name, .limit = 0});
     if (!queue.due || limit <= 0) continue;
     queue.due = queue.ended = false;
     stacks -= limit;
-    limits.push_back({name, limit, now() < queue.next_head ? queue.place : std::nullopt});
+    limits.push_back({.queue = name,
+                      .limit = limit,
+                      .from = now() < queue.next_head ? queue.place : std::nullopt,
+                      .running = now() < doubtful_until_ ? std::nullopt : std::optional(queue.held)});
   }
   // Where stacks are short, the others come first the next time.
   if (!limits.empty()) claimed_after_ = limits.back().queue;
@@ -320,7 +339,9 @@ void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
     if (report.retry_after) queue.retry_at = now() + *report.retry_after;
     if (report.last) queue.place = report.last;
     if (!asked->from) {
-      bool dear = report.cost > kDearWalk * std::max(1, asked->limit / 50);
+      // Where much is taken at a time, the entries of what was taken are most of the walk.
+      bool bulk = asked->limit >= kManyWorkers && queue.due;
+      bool dear = report.cost > kDearWalk * std::max(1, asked->limit / 50) || (bulk && report.last);
       queue.next_head = dear ? now() + report.cost * 10 : MonotonicTime{};
       // Nothing for us stands there: what comes from now on is younger, but for transactions that commit late.
       if (dear && !report.last) queue.place = QueuePlace{0, server_now_ms() - kLateCommitMs};

@@ -17,10 +17,10 @@ const std::string kFlush =
     " FROM dbos_sys.flush($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
     "$23, $24, $25) AS f";
 const std::string kClaim =
-    std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS c";
+    std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + " FROM dbos_sys.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS c";
 const std::string kClaimAndBeat = std::string("SELECT ") + kClaimColumns + kClaimOnlyColumns + ", " + kBeatColumns +
                                   " FROM dbos_sys.beat($1, $2, $3, $4, $5) AS b "
-                                  "LEFT JOIN dbos_sys.claim($1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $12, $13) AS c ON true";
+                                  "LEFT JOIN dbos_sys.claim($1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS c ON true";
 const std::string kLoad = std::string("SELECT ") + kClaimColumns + " FROM dbos_sys.load($1, $2) AS c";
 const std::string kOutcomes = std::string("SELECT ") + kOutcomeColumns + " FROM dbos_sys.outcomes($1) AS o";
 constexpr const char* kHeartbeat = "SELECT h.state, h.now_ms, h.maintained FROM dbos_sys.heartbeat($1, $2::pg_catalog.interval, $3, $4, $5) AS h";
@@ -126,12 +126,14 @@ void TripWriter::encode_flush(const FlushRequest& flush) {
 }
 
 void TripWriter::encode_claim(const ClaimRequest& claim) {
-  for (auto* array : {&queues_, &limits_, &priorities_, &times_}) array->clear();
+  for (auto* array : {&queues_, &limits_, &priorities_, &times_, &running_}) array->clear();
   for (const auto& queue : claim.queues) {
     queues_.add_text(queue.queue);
     limits_.add_int4(queue.limit);
     if (queue.from) priorities_.add_int4(queue.from->priority), times_.add_int8(queue.from->created_ms);
     else priorities_.add_null(), times_.add_null();
+    if (queue.running) running_.add_int4(*queue.running);
+    else running_.add_null();
   }
   if (filter_ == claim.filter && filter_) return;
   filter_ = claim.filter;
@@ -227,7 +229,7 @@ bool TripWriter::queue_claim(pg::Connection& connection, bool beat, const std::s
   pg::Params params;
   if (beat) add_beat(params, identity);
   else params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version);
-  params.text(token).array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_);
+  params.text(token).array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_).array(running_);
   return connection.queue(beat ? kClaimAndBeat.c_str() : kClaim.c_str(), params);
 }
 

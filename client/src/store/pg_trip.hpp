@@ -74,7 +74,7 @@ class TripWriter {
   pg::ArrayBuffer tickets_ = texts(), ticket_limits_ = texts(), ticket_keys_ = texts(), waits_ = texts(), releases_ = texts();
   std::string holds_;
   pg::ArrayBuffer outbound_ = texts(), outbound_limits_ = texts();
-  pg::ArrayBuffer queues_ = texts(), limits_ = ints(), priorities_ = ints(), times_ = longs();
+  pg::ArrayBuffer queues_ = texts(), limits_ = ints(), priorities_ = ints(), times_ = longs(), running_ = ints();
   pg::ArrayBuffer names_ = texts(), classes_ = texts(), attempts_ = ints();
   std::shared_ptr<const ClaimFilter> filter_;  // what names_, classes_ and attempts_ hold
   std::string lease_;

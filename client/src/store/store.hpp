@@ -74,6 +74,7 @@ struct QueueLimit {
   std::string queue;
   int limit = 0;
   std::optional<QueuePlace> from = {};  // nullopt: the head
+  std::optional<int> running = {};      // of its runs this executor holds; nullopt: the database counts them
 };
 
 // What a claim found out about a queue, besides the runs that it took.
