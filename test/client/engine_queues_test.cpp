@@ -188,6 +188,33 @@ TEST_CASE("a process says how many runs of a queue it holds, but for a minute af
   CHECK(next() == 3);
 }
 
+TEST_CASE("an id that comes back while its old code runs is held already") {
+  Gate gate;
+  std::atomic<bool> first = true;
+  Process p;
+  Claims claims(p);
+  p.options.poll_interval = 1h;
+  p.workflow<void()>("w", [&](Context& ctx) {
+    ctx.step("s", [&] {
+      if (first.exchange(false)) gate.pass();
+    });
+  });
+  p.launch();
+  p.start("w", "back");
+  gate.entered.get_future().wait();
+  p.database->cancel("back");
+  p.database->resume("back");
+  for (int i = 0; i < 2; ++i) {
+    auto before = claims.count();
+    p.store->notify("dbos_sys", "work");
+    REQUIRE(p.eventually([&] { return claims.count() > before && p.store->idle(); }));
+  }
+  CHECK(p.status("back") == "PENDING");
+  CHECK(claims.all().back().front().running == 1);
+  gate.open.set_value();
+  CHECK(p.eventually([&] { return p.status("back") == "SUCCESS"; }));
+}
+
 TEST_CASE("a worker concurrency that is raised above the usual number holds at once, also while all places are taken") {
   std::promise<void> gate;
   Process p;

@@ -191,6 +191,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void leave_place(Run& run, bool for_good = false);
   void give_back(RunKey key);
   void doubt_held();
+  int held_of(const ServedQueue& queue) const;
   bool claim_capacity(std::vector<QueueLimit>& limits);
   void expire_retries();
   void notice_ends(const ClaimRequest& claim);

@@ -282,6 +282,12 @@ void ServedQueue::bound_by(int workers) {
   per_claim = workers >= kManyWorkers ? std::min((workers + 1) / 2, kPerClaim) : kPerClaim;
 }
 
+// Rows of the queue that are PENDING by our claims, at most: an id that came back while its old code still runs may count twice.
+int Engine::held_of(const ServedQueue& queue) const {
+  auto back = std::count_if(deferred_.begin(), deferred_.end(), [&](const auto& entry) { return entry.second.queue == queue.name; });
+  return queue.held + static_cast<int>(back);
+}
+
 // Asks for queues that may hold work and have places free; of a full one, now and then, whether its limit was raised.
 bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
   auto stacks = static_cast<int>(std::min<std::size_t>(stacks_.limit() - std::min(stacks_.limit(), stacks_.in_use()), 1 << 20));
@@ -298,7 +304,7 @@ bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
     limits.push_back({.queue = name,
                       .limit = limit,
                       .from = now() < queue.next_head ? queue.place : std::nullopt,
-                      .running = now() < doubtful_until_ ? std::nullopt : std::optional(queue.held)});
+                      .running = now() < doubtful_until_ ? std::nullopt : std::optional(held_of(queue))});
   }
   // Where stacks are short, the others come first the next time.
   if (!limits.empty()) claimed_after_ = limits.back().queue;
