@@ -50,6 +50,8 @@
 #define BACKOFF_MS 1000
 /* Rounds that a commit asks for are tick_interval apart, those that are due by themselves a part of it. */
 #define DUE_PACE 10
+/* The first of many commits is told at once, the others together: a transaction for each would cost what they cost. */
+#define WAKE_PACE_MS 2
 /* Both clocks are read in whole ms: what is due is due when we wake. */
 #define ROUNDING_MS 2
 
@@ -91,6 +93,9 @@ static Tick rest = {.call = "SELECT dbos_sys.rest_tick()"};
 static int64 rest_until = 0;
 /* The round is over: what to do next is known, or cannot be told. */
 static bool rested = true;
+
+/* By clock_ms(): no wake-up is passed on before. */
+static int64 wake_due = 0;
 
 static int	my_slot = -1;
 static Obstacle obstacle = OBSTACLE_UNKNOWN;
@@ -311,19 +316,19 @@ announce(void *arg)
 static void
 serve_wakeups(void)
 {
-	static int64 due = 0;
 	static int	failures = 0;
 	uint32		flags;
 
-	if (clock_ms() < due || (flags = shmem_take(my_slot)) == 0)
+	if (clock_ms() < wake_due || (flags = shmem_take(my_slot)) == 0)
 		return;
 	if (worker_try(announce, &flags))
 		failures = 0;
 	else
 	{
 		shmem_put_back(my_slot, flags);
-		due = clock_ms() + worker_backoff(BACKOFF_MS, ++failures);
+		failures++;
 	}
+	wake_due = clock_ms() + (failures > 0 ? worker_backoff(BACKOFF_MS, failures) : WAKE_PACE_MS);
 }
 
 static void
@@ -365,6 +370,7 @@ serve_ticks(void)
 {
 	Tick	   *tick = next_tick();
 	bool		due = clock_ms() >= tick_due(tick);
+	int64		until;
 
 	if (due && rested)
 		begin_round();
@@ -372,7 +378,10 @@ serve_ticks(void)
 		call(tick);
 	else if (!rested)
 		end_round();
-	if (worker_sleep(due ? 0 : tick_due(next_tick()) - clock_ms()))
+	until = due ? 0 : tick_due(next_tick());
+	if (shmem_signalled(my_slot))
+		until = Min(until, wake_due);
+	if (worker_sleep(until - clock_ms()))
 		rest_until = 0;
 }
 

@@ -147,6 +147,12 @@ shmem_take(int slot)
 	return pg_atomic_exchange_u32(&slot_at(slot)->flags, 0);
 }
 
+bool
+shmem_signalled(int slot)
+{
+	return pg_atomic_read_u32(&slot_at(slot)->flags) != 0;
+}
+
 void
 shmem_put_back(int slot, uint32 flags)
 {
@@ -189,9 +195,12 @@ set_latch(Slot *slot)
 void
 shmem_signal(int slot, uint32 flags)
 {
-	/* A full barrier: the worker takes flags after it has reset its latch. */
-	pg_atomic_fetch_or_u32(&segment->slots[slot].flags, flags);
-	set_latch(&segment->slots[slot]);
+	/*
+	 * A full barrier: the worker takes flags after it has reset its latch. Flags
+	 * that stand already it has been told of, and will take by itself.
+	 */
+	if ((pg_atomic_fetch_or_u32(&segment->slots[slot].flags, flags) & flags) != flags)
+		set_latch(&segment->slots[slot]);
 }
 
 void

@@ -32,13 +32,16 @@ extern void shmem_ready(int slot, uint32 flags);
 /* Worker: the flags since the last call. Reset the latch before. */
 extern uint32 shmem_take(int slot);
 
+/* Worker: whether flags stand that were not taken. It comes back for them: nobody tells it again. */
+extern bool shmem_signalled(int slot);
+
 /* Worker: flags that could not be served yet; wakes nobody. */
 extern void shmem_put_back(int slot, uint32 flags);
 
 /* Slot of the database's ready worker, -1 when there is none. Cannot fail. */
 extern int	shmem_find(Oid database);
 
-/* Adds flags and sets the worker's latch. Cannot fail: runs after the commit. */
+/* Adds flags; sets the worker's latch unless they stood. Cannot fail: runs after the commit. */
 extern void shmem_signal(int slot, uint32 flags);
 
 /*
