@@ -224,6 +224,18 @@ bool Connection::queue(const char* sql) {
   return true;
 }
 
+bool Connection::prepare(const char* name, const char* sql) {
+  if (!PQsendPrepare(conn_.get(), name, sql, 0, nullptr)) return false;
+  ++expected_;
+  return true;
+}
+
+bool Connection::queue_prepared(const char* name, const Params& params) {
+  if (!PQsendQueryPrepared(conn_.get(), name, params.count(), params.values(), params.lengths(), params.formats(), 1)) return false;
+  ++expected_;
+  return true;
+}
+
 bool Connection::sync() {
   syncing_ = PQpipelineSync(conn_.get()) == 1;
   current_ = 0;

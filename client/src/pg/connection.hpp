@@ -1,10 +1,11 @@
-// One connection to PostgreSQL, never blocking by itself: pipelines of unnamed statements, results in binary format.
+// One connection to PostgreSQL, never blocking by itself: pipelines of statements, unnamed ones unless the caller knows that the session is its
+// own, results in binary format.
 //
 // Folder pg knows libpq and nothing of workflows, tables or SQL functions. May include: std, libpq, dbos/error.hpp.
 // Who may include it: store/pg_*.cpp and tests. Nothing of it may appear in a public header.
 //
 // Settings of the session: only what the start-up packet of every pooler carries (application_name, client_encoding); no `options`,
-// no SET, no named statement, no session lock. A transaction pooler may hand every transaction to another server process.
+// no SET, no session lock. A transaction pooler may hand every transaction to another server process.
 // Thread safety: none; one thread at a time.
 #pragma once
 
@@ -69,6 +70,9 @@ class Connection {
   // Adds a statement, or the end of the transaction, to what is sent by flush(). False: the connection is gone.
   bool queue(const char* sql, const Params& params);
   bool queue(const char* sql);
+  // For sessions that no pooler lends: names a statement for the session's life, and adds one so named.
+  bool prepare(const char* name, const char* sql);
+  bool queue_prepared(const char* name, const Params& params);
   bool sync();
   // False: the connection is gone. unsent() tells whether to wait until the socket takes more.
   bool flush();

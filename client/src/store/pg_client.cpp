@@ -141,7 +141,7 @@ TripReply ClientStore::Impl::flush_once(const Trip& trip) {
   nobody.application = options.application;
   auto connection = pool.acquire();
   (*connection).limit_reply(options.reply_timeout);
-  switch (writer.write(*connection, trip, nobody, parts)) {
+  switch (writer.write(*connection, trip, nobody, false, parts)) {
     case TripWriter::Queued::refused: throw UsageError(writer.refusal(), "22021", {}, "texts have to be UTF-8 without NUL");
     case TripWriter::Queued::gone: throw InDoubt((*connection).failure().message);
     case TripWriter::Queued::sent: break;

@@ -57,11 +57,15 @@ struct Lane {
   Link link;
   bool busy = false;
   bool rolling_back = false;
-  MonotonicTime reply_due = {};  // while busy or rolling back
+  bool preparing = false;
+  bool prepared = false;         // the session knows the statements by name
+  MonotonicTime reply_due = {};  // while not idle
   std::shared_ptr<const Trip> trip = {};
   Store::Done done = {};
   std::vector<Part> parts = {};
   TripReply reply = {};
+
+  bool idle() const noexcept { return !busy && !rolling_back && !preparing; }
 };
 
 class PgStore final : public Store {
@@ -83,7 +87,7 @@ class PgStore final : public Store {
     Lane* lane;  // nullptr: the listener
   };
 
-  bool is_free(const Lane& lane) const noexcept { return lane.link.up() && !lane.busy && !lane.rolling_back; }
+  bool is_free(const Lane& lane) const noexcept { return lane.link.up() && lane.idle(); }
   bool answer_refused();
   bool wait(MonotonicTime until);
   MonotonicTime advance_links();
@@ -96,6 +100,7 @@ class PgStore final : public Store {
   void answer(Lane& lane);
   void lose_lane(Lane& lane, TripError error, const char* reason = nullptr);
   bool lose_silent_lanes();
+  void start_preparing(Lane& lane);
   bool handle_listener(short revents);
   void start_listening();
   void log(LogLevel level, const std::string& text) const noexcept;
@@ -152,6 +157,7 @@ void PgStore::open(const Identity& identity, bool migrate, Listener listener) {
   std::random_device seed;
   for (int i = 0; i < options_.lanes; ++i) lanes_.push_back(std::make_unique<Lane>(Lane{.link = Link(target_, seed())}));
   lanes_.front()->link.adopt(std::move(connection));
+  start_preparing(*lanes_.front());
   if (options_.listen) listening_.emplace(target_, seed());
 }
 
@@ -166,7 +172,7 @@ void PgStore::send(std::shared_ptr<const Trip> trip, Done done) {
     return;
   }
   Lane& lane = **free;
-  switch (writer_.write(lane.link.connection(), *trip, identity_, lane.parts)) {
+  switch (writer_.write(lane.link.connection(), *trip, identity_, lane.prepared, lane.parts)) {
     case TripWriter::Queued::refused:
       refused_.emplace_back(std::move(done), TripReply{.error = TripError::permanent, .sqlstate = "22021", .message = writer_.refusal()});
       return;
@@ -205,7 +211,7 @@ MonotonicTime PgStore::advance_links() {
   };
   for (auto& lane : lanes_) {
     advance(lane->link);
-    if (lane->busy || lane->rolling_back) next = std::min(next, lane->reply_due);
+    if (!lane->idle()) next = std::min(next, lane->reply_due);
   }
   if (listening_) advance(*listening_);
   return next;
@@ -250,6 +256,7 @@ bool PgStore::handle(Watched watched, short revents) {
     }
     linked(watched.lane ? "connection" : "listening connection");
     if (!watched.lane) start_listening();
+    else start_preparing(*watched.lane);
     return watched.lane != nullptr;
   }
   return watched.lane ? handle_lane(*watched.lane, revents) : handle_listener(revents);
@@ -262,7 +269,7 @@ bool PgStore::handle_lane(Lane& lane, short revents) {
     return true;
   }
   if (revents & ~POLLOUT) connection.read();
-  if (lane.busy || lane.rolling_back) return drain_lane(lane);
+  if (!lane.idle()) return drain_lane(lane);
   if (connection.alive()) return false;
   lost(lane.link, "connection");
   return false;
@@ -278,7 +285,8 @@ bool PgStore::drain_lane(Lane& lane) {
       case Event::lost: lose_lane(lane, TripError::in_doubt); return true;
       case Event::result: take_result(lane, result, statement); break;
       case Event::synced:
-        if (lane.rolling_back) lane.rolling_back = false;
+        if (lane.preparing) lane.preparing = false;
+        else if (lane.rolling_back) lane.rolling_back = false;
         else answer(lane);
         return true;
     }
@@ -286,7 +294,8 @@ bool PgStore::drain_lane(Lane& lane) {
 }
 
 void PgStore::take_result(Lane& lane, const pg::Result& result, int statement) {
-  if (lane.rolling_back || lane.reply.error != TripError::none || static_cast<std::size_t>(statement) >= lane.parts.size()) return;
+  if (lane.preparing) lane.prepared = lane.prepared && result.ok();
+  if (!lane.busy || lane.reply.error != TripError::none || static_cast<std::size_t>(statement) >= lane.parts.size()) return;
   Part part = lane.parts[static_cast<std::size_t>(statement)];
   try {
     if (result.ok()) read_part(part, result, *lane.trip, lane.reply);
@@ -307,6 +316,11 @@ void PgStore::answer(Lane& lane) {
                       .hint = std::move(reply.hint),
                       .ended = reply.ended,
                       .claim_refused = reply.claim_refused};
+    // The session lost its statements, or an update of the extension gave them other results: from now on by their text.
+    if (lane.prepared && (reply.sqlstate == "26000" || reply.sqlstate == "0A000")) {
+      lane.prepared = false;
+      reply.error = TripError::transient;
+    }
     if (pg::fate_of(reply.sqlstate) == pg::Fate::elsewhere) {
       lost(lane.link, "connection", "the server is read-only");
     } else {
@@ -326,7 +340,7 @@ bool PgStore::lose_silent_lanes() {
   bool any = false;
   auto time = now();
   for (auto& lane : lanes_) {
-    if (!(lane->busy || lane->rolling_back) || time < lane->reply_due) continue;
+    if (lane->idle() || time < lane->reply_due) continue;
     lose_lane(*lane, TripError::in_doubt, "no reply within two leases");
     any = true;
   }
@@ -338,11 +352,20 @@ void PgStore::lose_lane(Lane& lane, TripError error, const char* reason) {
   // The reason that the server gave in the last result, where it gave one.
   TripReply reply{.error = error, .sqlstate = lane.reply.sqlstate, .message = lane.reply.message.empty() ? failure.message : lane.reply.message};
   lost(lane.link, "connection", reason);
-  lane.rolling_back = false;
+  lane.rolling_back = lane.preparing = false;
   if (!std::exchange(lane.busy, false)) return;
   lane.trip.reset();
   lane.reply = {};
   std::exchange(lane.done, {})(std::move(reply));
+}
+
+// Most of a small trip is parsing and planning. A session that a pooler lends cannot be told in advance.
+void PgStore::start_preparing(Lane& lane) {
+  lane.prepared = target_.session_name != kLentSession;
+  if (!lane.prepared) return;
+  lane.preparing = true;
+  lane.reply_due = now() + 2 * identity_.lease;
+  if (!TripWriter::prepare(lane.link.connection()) || !lane.link.connection().sync()) lose_lane(lane, TripError::not_sent);
 }
 
 void PgStore::start_listening() {
@@ -410,7 +433,7 @@ void PgStore::close() noexcept {
       lane->trip.reset();
       std::exchange(lane->done, {})(TripReply{.error = TripError::in_doubt, .message = "the store was closed"});
     }
-    lane->rolling_back = false;
+    lane->rolling_back = lane->preparing = false;
     lane->link.close();
   }
   answer_refused();

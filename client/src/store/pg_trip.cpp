@@ -35,6 +35,15 @@ constexpr const char* kRetire = "SELECT dbos_sys.retire_executor($1, $2, $3)";
 constexpr const char* kLockTimeout = "SET LOCAL lock_timeout = '5s'";
 constexpr const char* kAsynchronous = "SET LOCAL synchronous_commit = off";
 
+struct Often {
+  Part part;
+  const char* name;
+  const std::string& sql;
+};
+const std::array<Often, 3> kOften{{{Part::flush, "dbos_sys.flush", kFlush},
+                                   {Part::claim, "dbos_sys.claim", kClaim},
+                                   {Part::claim_and_beat, "dbos_sys.claim_and_beat", kClaimAndBeat}}};
+
 const char* status_text(FinalStatus status) {
   switch (status) {
     case FinalStatus::success: return "SUCCESS";
@@ -210,7 +219,7 @@ bool TripWriter::queue_flush(pg::Connection& connection, const FlushRequest& flu
                       &steps_.started, &steps_.completed, &ops_.run,     &ops_.function_id,   &ops_.kind,    &ops_.args}) {
     params.array(*array);
   }
-  return connection.queue(kFlush.c_str(), params);
+  return queue_often(connection, Part::flush, params);
 }
 
 bool TripWriter::queue_limits(pg::Connection& connection, const LimitRequest& limits, const Identity& identity) {
@@ -219,6 +228,15 @@ bool TripWriter::queue_limits(pg::Connection& connection, const LimitRequest& li
   params.boolean(limits.listens);
   for (auto* array : {&tickets_, &ticket_limits_, &ticket_keys_, &waits_, &releases_}) params.array(*array);
   return connection.queue(kLimits, params.jsonb(holds_));
+}
+
+bool TripWriter::prepare(pg::Connection& connection) {
+  return std::all_of(kOften.begin(), kOften.end(), [&](const Often& often) { return connection.prepare(often.name, often.sql.c_str()); });
+}
+
+bool TripWriter::queue_often(pg::Connection& connection, Part part, const pg::Params& params) {
+  const auto& often = *std::find_if(kOften.begin(), kOften.end(), [&](const Often& one) { return one.part == part; });
+  return prepared_ ? connection.queue_prepared(often.name, params) : connection.queue(often.sql.c_str(), params);
 }
 
 void TripWriter::add_beat(pg::Params& params, const Identity& identity) {
@@ -230,7 +248,7 @@ bool TripWriter::queue_claim(pg::Connection& connection, bool beat, const std::s
   if (beat) add_beat(params, identity);
   else params.text(identity.application).text(identity.executor).text(identity.incarnation).text(identity.version);
   params.text(token).array(queues_).array(limits_).array(names_).array(classes_).array(attempts_).array(priorities_).array(times_).array(running_);
-  return connection.queue(beat ? kClaimAndBeat.c_str() : kClaim.c_str(), params);
+  return queue_often(connection, beat ? Part::claim_and_beat : Part::claim, params);
 }
 
 bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity) {
@@ -259,8 +277,10 @@ bool TripWriter::queue_part(pg::Connection& connection, Part part, const Trip& t
   return false;
 }
 
-TripWriter::Queued TripWriter::write(pg::Connection& connection, const Trip& trip, const Identity& identity, std::vector<Part>& parts) {
+TripWriter::Queued TripWriter::write(pg::Connection& connection, const Trip& trip, const Identity& identity, bool prepared,
+                                     std::vector<Part>& parts) {
   if (!encode(trip)) return Queued::refused;
+  prepared_ = prepared;
   parts = parts_of(trip);
   for (auto part : parts) {
     if (!queue_part(connection, part, trip, identity)) return Queued::gone;

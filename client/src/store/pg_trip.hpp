@@ -38,7 +38,10 @@ class TripWriter {
 
   // Queues the trip's statements and the end of the transaction. An empty identity (a client that only enqueues) goes as NULLs. refused: a text of the trip cannot be sent (see refusal()), nothing was
   // queued; gone: the connection is lost before anything could have been committed.
-  Queued write(pg::Connection& connection, const Trip& trip, const Identity& identity, std::vector<Part>& parts);
+  // prepared: by what prepare() has named in this session.
+  Queued write(pg::Connection& connection, const Trip& trip, const Identity& identity, bool prepared, std::vector<Part>& parts);
+  // Queues the names of the statements that most trips have; to be parsed and planned once a session. False: the connection is gone.
+  static bool prepare(pg::Connection& connection);
   const std::string& refusal() const noexcept { return refusal_; }
 
  private:
@@ -50,6 +53,7 @@ class TripWriter {
   bool check_rest();
   bool queue_flush(pg::Connection& connection, const FlushRequest& flush, const Identity& identity);
   bool queue_limits(pg::Connection& connection, const LimitRequest& limits, const Identity& identity);
+  bool queue_often(pg::Connection& connection, Part part, const pg::Params& params);
   static void add_beat(pg::Params& params, const Identity& identity);
   bool queue_claim(pg::Connection& connection, bool beat, const std::string& token, const Identity& identity);
   bool queue_part(pg::Connection& connection, Part part, const Trip& trip, const Identity& identity);
@@ -79,6 +83,7 @@ class TripWriter {
   std::shared_ptr<const ClaimFilter> filter_;  // what names_, classes_ and attempts_ hold
   std::string lease_;
   std::string refusal_;
+  bool prepared_ = false;
 };
 
 // Adds the result of one statement to the reply.
