@@ -188,6 +188,17 @@ TEST_CASE("a process says how many runs of a queue it holds, but for a minute af
   CHECK(next() == 3);
 }
 
+TEST_CASE("of a queue without worker concurrency as many runs may be ending as may run") {
+  ServedQueue queue;
+  queue.running = 300;
+  queue.ending = kDefaultInFlight;
+  CHECK(queue.places() == kDefaultInFlight - 300);
+  queue.ending += 600;
+  CHECK(queue.places() == kDefaultInFlight - 900);
+  queue.worker_concurrency = 2000;
+  CHECK(queue.places() == 1700);
+}
+
 TEST_CASE("an id that comes back while its old code runs is held already") {
   Gate gate;
   std::atomic<bool> first = true;

@@ -39,6 +39,7 @@ struct ServedQueue {
   std::string name;
   int worker_concurrency = 0;
   int running = 0;      // runs that hold a place
+  int ending = 0;       // runs whose code has ended, and whose end is not written yet
   int held = 0;         // runs that are PENDING in the database by our claims, waiting ones too
   bool due = true;      // may hold claimable work: told by a wake-up, the poll, or a claim that came back full
   bool waits = false;   // its concurrency is used up: the end of a run here makes it due
@@ -54,6 +55,8 @@ struct ServedQueue {
 
   MonotonicTime next_ask{};  // full as it is, it is asked then how much it may hold by now
 
+  // How many more may run here. Without worker concurrency, as many as may run may be ending besides.
+  int places() const;
   // Takes the queue's worker_concurrency, 0 = none. Claims keep to the limit that the row has then; here it only makes room for more than the usual
   // number.
   void bound_by(int workers);
@@ -189,6 +192,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void make_ready(Run& run);
   void take_place(Run& run);
   void leave_place(Run& run, bool for_good = false);
+  void code_ended(Run& run);
   void give_back(RunKey key);
   void doubt_held();
   int held_of(const ServedQueue& queue) const;

@@ -108,6 +108,7 @@ void Run::leave() {
   outbox.final = exit_.status;
   outbox.output = std::move(exit_.output);
   outbox.error = std::move(exit_.error);
+  engine.code_ended(*this);
 }
 
 void Run::execute() noexcept {

@@ -137,6 +137,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   bool code_done = false;  // its code has ended; what is left is in the outbox or on its way
   bool counted = false;    // holds a place of its queue
   bool held = false;       // counts among those that its queue holds
+  bool ending = false;     // and among those of them whose end is on its way
   bool woken = false;      // the wait is over
   bool notified = false;   // … by one of its watches, whether or not its time was over before
   WaitKind wait = WaitKind::none;

@@ -138,6 +138,15 @@ void Engine::leave_place(Run& run, bool for_good) {
   if (queue->second.due) nudge();
 }
 
+// Its end is on its way. Others may run meanwhile: a queue without worker concurrency is claimed while the ends of what it had are written.
+void Engine::code_ended(Run& run) {
+  leave_place(run);
+  auto queue = queues_.find(run.queue);
+  if (!run.held || queue == queues_.end()) return;
+  run.ending = true;
+  ++queue->second.ending;
+}
+
 void Engine::post_ready() {
   if (ready_.empty()) return;
   carriers_.post_batch(ready_.data(), ready_.size());
@@ -157,6 +166,7 @@ void Engine::finish(Run& run, std::optional<WorkflowOutcome> outcome, std::excep
   leave_place(run, true);
   if (auto queue = queues_.find(run.queue); run.registration && queue != queues_.end()) {
     if (std::exchange(run.held, false)) --queue->second.held;
+    if (std::exchange(run.ending, false) && queue->second.ending-- >= kDefaultInFlight && queue->second.due) nudge();
     queue->second.ended = true;
     if (std::exchange(queue->second.waits, false)) {
       queue->second.due = true;
@@ -277,6 +287,11 @@ void Engine::reload(ClaimedRun&& loaded, MonotonicTime sent) {
   make_ready(run);
 }
 
+int ServedQueue::places() const {
+  if (worker_concurrency > 0) return worker_concurrency - running;
+  return kDefaultInFlight - running - std::max(ending - kDefaultInFlight, 0);
+}
+
 void ServedQueue::bound_by(int workers) {
   worker_concurrency = workers > kDefaultInFlight ? workers : 0;
   per_claim = workers >= kManyWorkers ? std::min((workers + 1) / 2, kPerClaim) : kPerClaim;
@@ -295,7 +310,7 @@ bool Engine::claim_capacity(std::vector<QueueLimit>& limits) {
   for (auto left = queues_.size(); left > 0 && stacks > 0; --left, ++entry) {
     if (entry == queues_.end()) entry = queues_.begin();
     auto& [name, queue] = *entry;
-    int places = (queue.worker_concurrency > 0 ? queue.worker_concurrency : kDefaultInFlight) - queue.running;
+    int places = queue.places();
     int limit = std::min({places, queue.per_claim, stacks});
     if (queue.due && places <= 0 && queue.next_ask <= now()) limits.push_back({.queue = name, .limit = 0});
     if (!queue.due || limit <= 0) continue;
