@@ -293,9 +293,7 @@ BEGIN
   ELSIF v_queued THEN
     PERFORM dbos_sys.wake(true, false);
   END IF;
-  idx := 0;
-  state := NULL;
-  info := NULL;
+  idx := 0; state := NULL; info := NULL;
   IF v_options THEN
     part := 'queue';
     FOR value IN SELECT u.name FROM dbos_sys.unknown_queues(r_options) AS u(name) LOOP
