@@ -9,6 +9,9 @@
 -- hold_incarnation() says which incarnation stands instead.
 SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i1');
 SELECT dbos_sys.hold_incarnation('shop', 'e1', 'i0');
+-- Whom only its heartbeats tell of has no incarnation: it claims nothing here.
+SELECT state FROM dbos_sys.heartbeat('by-heart', '1 h', 'shop');
+SELECT dbos_sys.hold_incarnation('shop', 'by-heart', '');
 SELECT dbos_sys.hold_incarnation('shop', 'nobody', 'i1');
 SELECT dbos_sys.hold_incarnation('shop', 'e1', NULL);
 BEGIN ISOLATION LEVEL REPEATABLE READ;

@@ -68,7 +68,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(dbos_sys.executor_key(p_application, p_executor));
   SELECT e.incarnation, e.ended_at, e.ended_why INTO v_executor
   FROM dbos_ops.executors AS e WHERE e.application_name = p_application AND e.executor_id = p_executor;
-  IF v_executor.incarnation = p_incarnation AND v_executor.ended_at IS NULL AND current_setting('transaction_isolation') = 'read committed' THEN
+  IF v_executor.incarnation = p_incarnation AND p_incarnation <> '' AND v_executor.ended_at IS NULL
+    AND current_setting('transaction_isolation') = 'read committed' THEN
     RETURN;
   END IF;
   -- Every trip comes by here, so what is wrong is told apart only now.
