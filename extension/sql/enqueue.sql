@@ -2,7 +2,7 @@
 -- Runs come as arrays of equal length; `take` is a mask over them, so that a part is handled without copying the arrays.
 
 -- Options of a new run and what each may hold.
-CREATE OR REPLACE FUNCTION dbos_sys.option_kinds()
+CREATE OR REPLACE FUNCTION dbos_sys.run_option_kinds()
 RETURNS jsonb
 LANGUAGE plpgsql
 IMMUTABLE
@@ -24,13 +24,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_kind text := dbos_sys.option_kinds() ->> p_key;
+  v_kind text := dbos_sys.run_option_kinds() ->> p_key;
   v_type text := jsonb_typeof(p_value);
   v_text text := p_value #>> '{}';
 BEGIN
   IF v_kind IS NULL THEN
     PERFORM dbos_sys.fail('WF001', format('unknown option %s', dbos_sys.shown(p_key)), NULL,
-      'Options are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_object_keys(dbos_sys.option_kinds()) AS k(key)) || '.');
+      'Options are: ' || (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_object_keys(dbos_sys.run_option_kinds()) AS k(key)) || '.');
   ELSIF v_type <> (CASE WHEN v_kind IN ('array', 'object') THEN v_kind WHEN v_kind IN ('integer', 'delay', 'span', 'time') THEN 'number' ELSE 'string' END)
     AND NOT (v_kind = 'name or null' AND v_type = 'null') THEN
     PERFORM dbos_sys.fail('WF001', format('option %s is %s', p_key, left(p_value::text, 60)), NULL, format('Give %s.', (
