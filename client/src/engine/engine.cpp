@@ -84,6 +84,7 @@ void Engine::loop() {
     {
       std::lock_guard lock(mu_);
       if (quit_) return;
+      nudged_ = false;
       fire_timers();
       queue_stale_starts();
       post_ready();
@@ -95,7 +96,7 @@ void Engine::loop() {
     {
       std::lock_guard lock(mu_);
       bool lane = store_->free_lanes() > 0;
-      if (lane && !dirty_.empty()) continue;
+      if (lane && (nudged_ || !dirty_.empty())) continue;
       io_waits_ = lane;
       // Without a lane nothing that is due can be sent: poll() returns when there is one again.
       until = poll_deadline_ = lane ? next_look() : next_timer();

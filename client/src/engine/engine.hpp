@@ -198,7 +198,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   int held_of(const ServedQueue& queue) const;
   bool claim_capacity(std::vector<QueueLimit>& limits);
   void expire_retries();
-  void notice_ends(const ClaimRequest& claim);
+  void notice_ends(const ClaimRequest& claim, bool said);
   void learn(const ClaimRequest& claim, const TripReply& reply);
   void expect_work();
   void expect_work_of(const Run& enqueue);
@@ -240,13 +240,15 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::vector<RunKey> to_give_back_;              // by give_back() only, and what has to go again
   std::set<std::string> lost_claims_;             // tokens of claims whose reply did not come: what they took is given back as soon as it is seen
   std::map<std::string, MonotonicTime> orphans_;  // id + token of PENDING rows that nobody here runs, since when
-  MonotonicTime doubtful_until_{};                // until then rows may be PENDING by our claims that nobody here runs
+  MonotonicTime doubted_at_{};                    // the last time that a row may have become PENDING by our claims that nobody here runs
+  MonotonicTime doubtful_until_{};                // a while after a comparison has shown none; the end of time before
   std::condition_variable idle_;
   Limiter limiter_;
   std::set<std::pair<std::string, std::string>> outbound_;  // steps that were declared, and their limits
   std::vector<OutboundStep> undeclared_;
   std::mutex closing_;  // held by the one thread that closes; taken before mu_
   bool io_waits_ = false;
+  bool nudged_ = false;           // since the I/O thread looked last
   std::size_t outcomes_due_ = 0;  // awaited workflows that are to be asked for; kAllOutcomes: each of them
   std::string outcomes_after_;    // the last that was asked for, when a trip cannot ask for all
   std::string claimed_after_;     // the last queue that was asked for: the next claim begins behind it

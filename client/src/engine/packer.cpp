@@ -19,6 +19,8 @@ constexpr std::size_t kBytesPerTrip = 8 * 1024 * 1024;
 // A PENDING row that nobody here runs for this long is given back: the reply of its claim was lost.
 constexpr std::chrono::seconds kOrphanAge{5};
 constexpr std::size_t kLostClaims = 1000;
+// Far longer than a claim without a reply can still take to commit.
+constexpr std::chrono::seconds kDoubt{60};
 
 std::chrono::milliseconds back_off(int attempt) {
   double base = std::min(10.0 * std::pow(2.0, attempt), 2000.0);
@@ -140,8 +142,9 @@ void Engine::replied(const std::shared_ptr<Shipment>& shipment, TripReply&& repl
   if (trip.limits) limit_answered(*shipment, reply);
   if (reply.error != TripError::none) return send_again(shipment, reply);
   if (has_companions(trip)) companion_failures_ = 0;
-  if (trip.claim) notice_ends(*trip.claim);
+  if (trip.claim) notice_ends(*trip.claim, false);
   apply(*shipment, reply);
+  if (trip.claim) notice_ends(*trip.claim, true);
   unknown_queues_.tell(options_.log, reply.unknown_queues);
   if (trip.heartbeat) {
     maintain_here_ = !reply.maintained;
@@ -184,10 +187,11 @@ void Engine::limit_answered(const Shipment& shipment, const TripReply& reply) {
 // What comes back unsent or in doubt goes again, carefully where it may have happened.
 void Engine::send_again(const std::shared_ptr<Shipment>& shipment, const TripReply& reply) {
   if (shipment->trip->claim && reply.error != TripError::permanent) expect_work();
+  // Also a reply that could not be read is an error here.
+  if (shipment->trip->claim && reply.error != TripError::not_sent) doubt_held();
   if (shipment->trip->claim && reply.error == TripError::in_doubt) {
     if (lost_claims_.size() >= kLostClaims) lost_claims_.clear();
     lost_claims_.insert(shipment->trip->claim->token);
-    doubt_held();
     hurry_held(now());
   }
   bool raised = reply.error == TripError::permanent || reply.error == TripError::transient;
@@ -243,6 +247,7 @@ void Engine::split(const std::shared_ptr<Shipment>& shipment, const TripReply& r
 void Engine::refuse(Parcel& parcel, const std::string& sqlstate, const std::string& message) {
   auto& run = *parcel.run;
   run.in_flight = false;
+  doubt_held();  // its row may stay ours when its code is given up
   log(LogLevel::error, "workflow " + run.id + ": the database refused its records: " + message + " (" + sqlstate + ")");
   auto failure = std::make_exception_ptr(Error(message, sqlstate, run.id));
   for (auto& child : parcel.outbox.children) finish(*child.run, std::nullopt, failure, false);
@@ -331,6 +336,7 @@ void Engine::apply_start(Run& run, const RunReply& reply) {
 }
 
 void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
+  bool unknown = false;
   std::map<std::string, MonotonicTime> orphans;
   std::unordered_map<std::string_view, std::string_view> held;
   for (const auto& key : reply.held) {
@@ -343,7 +349,10 @@ void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
     auto first = since == orphans_.end() ? now() : since->second;
     if (now() - first >= kOrphanAge || lost_claims_.contains(key.token)) give_back(key);
     else orphans.emplace(key.id + key.token, first);
+    unknown = true;
   }
+  if (unknown) doubt_held();
+  else if (doubtful_until_ == MonotonicTime::max() && shipment.sent > doubted_at_) doubtful_until_ = now() + kDoubt;
   orphans_ = std::move(orphans);
   // A run that the database does not know as ours is asked about by an ownership check: its reply decides.
   for (auto& [id, run] : runs_) {

@@ -15,8 +15,6 @@ namespace {
 constexpr std::chrono::milliseconds kFreshStart{5};
 // From here on claims come in halves; fewer are claimed as they get free.
 constexpr int kManyWorkers = 32;
-// Far longer than a claim without a reply can still take to commit, and what it took to come back.
-constexpr std::chrono::seconds kDoubt{60};
 
 }  // namespace
 
@@ -104,6 +102,7 @@ void Engine::mark_dirty(Run& run) {
 }
 
 void Engine::nudge() {
+  nudged_ = true;
   if (std::exchange(io_waits_, false)) store_->wake();
 }
 
@@ -234,8 +233,11 @@ void Engine::give_back(RunKey key) {
   doubt_held();
 }
 
-// There may be PENDING rows of ours that are no run here: for a time the database counts them.
-void Engine::doubt_held() { doubtful_until_ = now() + kDoubt; }
+// There may be PENDING rows of ours that are no run here: until none has been seen for a time the database counts them.
+void Engine::doubt_held() {
+  doubted_at_ = now();
+  doubtful_until_ = MonotonicTime::max();
+}
 
 void Engine::accept(ClaimedRun&& claimed, MonotonicTime sent) {
   auto known = runs_.find(claimed.id);
@@ -335,11 +337,11 @@ void Engine::expire_retries() {
   }
 }
 
-// Before what came with the claim is applied: that the claim saw.
-void Engine::notice_ends(const ClaimRequest& claim) {
+// Before what came with the claim is applied: that the database saw when it counted. After it where the claim said how many are held.
+void Engine::notice_ends(const ClaimRequest& claim, bool said) {
   for (const auto& asked : claim.queues) {
     auto& queue = queues_.at(asked.queue);
-    queue.missed = queue.ended;
+    if (asked.running.has_value() == said) queue.missed = queue.ended;
   }
 }
 
@@ -366,9 +368,12 @@ void Engine::learn(const ClaimRequest& claim, const TripReply& reply) {
       queue.next_head = dear ? now() + report.cost * 10 : MonotonicTime{};
       // Nothing for us stands there: what comes from now on is younger, but for transactions that commit late.
       if (dear && !report.last) queue.place = QueuePlace{0, server_now_ms() - kLateCommitMs};
-    } else if (!queue.due && (queue.retry_at == MonotonicTime{} || queue.next_head < queue.retry_at)) {
-      queue.retry_at = queue.next_head;
     }
+  }
+  // Behind the place nothing was found, or less than was asked for: the head may hold what came in before it.
+  for (const auto& asked : claim.queues) {
+    auto& queue = queues_.at(asked.queue);
+    if (asked.from && !queue.due && (queue.retry_at == MonotonicTime{} || queue.next_head < queue.retry_at)) queue.retry_at = queue.next_head;
   }
 }
 
