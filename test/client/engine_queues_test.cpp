@@ -199,6 +199,33 @@ TEST_CASE("of a queue without worker concurrency as many runs may be ending as m
   CHECK(queue.places() == 1700);
 }
 
+TEST_CASE("room that ends in the claim's own trip make is asked for at once, though the claim said that they are held") {
+  std::promise<void> gate;
+  auto open = gate.get_future().share();
+  std::atomic<int> ended = 0;
+  Process p;
+  p.options.poll_interval = 1h;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.workflow<void()>("gated", [&](Context& ctx) {
+    ctx.step("s", [&] { open.wait(); });
+    ++ended;
+  });
+  p.workflow<int()>("waiting", [](Context& ctx) { return ctx.recv<int>("", 2h).value_or(0); });
+  p.database->rooms[kQueue] = 4;
+  for (const char* id : {"a", "b", "c"}) p.database->enqueue(id, "gated", encode_arguments());
+  p.launch();
+  REQUIRE(p.eventually([&] { return p.status("c") == "PENDING" && p.store->idle(); }));
+  p.database->report({.queue = kQueue, .waits = true});
+  for (const char* id : {"d", "e", "f", "g"}) p.database->enqueue(id, "waiting", encode_arguments());
+  p.start_together("quick", [&] {
+    gate.set_value();
+    REQUIRE(p.eventually([&] { return ended == 3; }));
+    p.store->notify("dbos_sys", "work");
+  });
+  p.store->pause(false);
+  CHECK(p.eventually([&] { return p.status("g") == "PENDING"; }));
+}
+
 TEST_CASE("an id that comes back while its old code runs is held already") {
   Gate gate;
   std::atomic<bool> first = true;

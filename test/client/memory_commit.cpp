@@ -301,7 +301,7 @@ void MemoryStore::claim(const ClaimRequest& request, TripReply& reply) {
     if (auto room = database_->rooms.find(queue.queue); room != database_->rooms.end()) {
       auto running = std::count_if(database_->rows.begin(), database_->rows.end(),
                                    [&](const auto& entry) { return entry.second.status == "PENDING" && entry.second.queue == queue.queue; });
-      left = std::min(left, room->second - static_cast<int>(running));
+      left = std::min(left, room->second - queue.running.value_or(static_cast<int>(running)));
     }
     if (auto report = database_->reports.find(queue.queue); report != database_->reports.end()) reply.queues.push_back(report->second);
     for (auto& [id, row] : database_->rows) {
