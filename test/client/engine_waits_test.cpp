@@ -330,6 +330,19 @@ TEST_CASE("no more runs are claimed than there are stacks left") {
   CHECK(most <= 2);
 }
 
+TEST_CASE("a run that finds no stack is not forgotten when one is given up at that moment") {
+  Process p;
+  p.options.carriers = 4;
+  p.options.max_stacks = 1;
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.launch();
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::shared_ptr<Run>> runs;
+    for (int i = 0; i < 4; ++i) runs.push_back(p.start("quick", "r" + std::to_string(round) + "-" + std::to_string(i)));
+    for (const auto& run : runs) REQUIRE(p.result(run) == "1");
+  }
+}
+
 TEST_CASE("result() inside a step body lends its thread, so that the workflow it waits for can run") {
   Gate gate;
   Process p;

@@ -231,6 +231,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   std::deque<std::shared_ptr<Run>> fresh_;    // starts whose code runs ahead: given a moment to end before they are packed
   std::set<std::shared_ptr<Run>> enqueues_;   // not acknowledged yet
   std::deque<std::shared_ptr<Run>> starved_;  // wait for a stack
+  std::size_t stacks_freed_ = 0;              // by runs, ever; each took one of starved_ along
   std::map<std::string, ServedQueue> queues_;
   std::unordered_map<std::string, ClaimedRun> deferred_;  // claimed again while the old run has not stopped
   std::unordered_map<std::string, std::vector<Run*>> watches_;

@@ -37,13 +37,15 @@ std::size_t Outbox::bytes() const noexcept {
 
 void Run::run() {
   std::shared_ptr<Run> self;
+  std::size_t freed = 0;
   {
     std::lock_guard lock(engine.mu_);
     self = std::move(posted);
+    freed = engine.stacks_freed_;
     // Its start was refused, or it was found elsewhere, after it had been posted.
     if (ended) return;
   }
-  if (!begin()) return;
+  if (!begin(freed)) return;
   for (;;) {
     set_thread_run(this);
     fiber->resume();
@@ -70,14 +72,18 @@ void Run::run() {
   }
 }
 
-bool Run::begin() {
+// freed: stacks that had been given up when this turn began. Who gives one up while none is to be had here finds nobody who waits for it.
+bool Run::begin(std::size_t freed) {
   if (fiber) return true;
-  try {
-    fiber = std::make_unique<Fiber>(engine.stacks_, [this] { execute(); });
-  } catch (const StackLimit&) {
-    std::lock_guard lock(engine.mu_);
-    engine.starved_.push_back(shared_from_this());
-    return false;
+  while (!fiber) {
+    try {
+      fiber = std::make_unique<Fiber>(engine.stacks_, [this] { execute(); });
+    } catch (const StackLimit&) {
+      std::lock_guard lock(engine.mu_);
+      if (std::exchange(freed, engine.stacks_freed_) != engine.stacks_freed_) continue;
+      engine.starved_.push_back(shared_from_this());
+      return false;
+    }
   }
   fiber->set_label(id);
   std::lock_guard lock(engine.mu_);
@@ -93,6 +99,7 @@ bool Run::ready() const noexcept {
 
 // The code has ended: what follows from how.
 void Run::leave() {
+  ++engine.stacks_freed_;
   if (!engine.starved_.empty()) {
     engine.make_ready(*engine.starved_.front());
     engine.starved_.pop_front();

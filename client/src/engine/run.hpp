@@ -165,7 +165,7 @@ class Run final : public Runnable, public std::enable_shared_from_this<Run> {
   };
 
   void execute() noexcept;
-  bool begin();
+  bool begin(std::size_t freed);
   bool ready() const noexcept;  // (mu)
   void leave();                 // (mu)
 
