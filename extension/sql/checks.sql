@@ -24,7 +24,8 @@ END;
 $$;
 
 -- `p_what` names the argument; one that ends in `id` may have 512 bytes, a token 40 (the column of some databases ends there), others 255: a
--- btree entry has an end, and what compresses well must not decide.
+-- btree entry has an end, and what compresses well must not decide. check_runs(), check_claim() and check_option() look first whether all is
+-- well, by themselves: they may be stricter than this, which then decides, and never looser.
 CREATE OR REPLACE FUNCTION dbos_sys.check_texts(p_what text, p_values text[])
 RETURNS void
 LANGUAGE plpgsql

@@ -182,13 +182,9 @@ BEGIN
     PERFORM dbos_sys.check_text('version', p_version);
     PERFORM dbos_sys.check_text('owner token', p_token);
   END IF;
-  IF (v_flat AND array_dims(p_limits) = array_dims(p_queues) AND array_dims(p_classes) = array_dims(p_names) AND array_dims(p_max) = array_dims(p_names)
-      AND array_position(p_limits, NULL) IS NULL AND array_position(p_classes, NULL) IS NULL AND NOT COALESCE(0 > ANY (p_max), false)
-      AND (p_priority IS NULL AND p_created IS NULL OR array_dims(p_priority) = array_dims(p_queues) AND array_dims(p_created) = array_dims(p_queues))
-      AND (p_running IS NULL OR array_dims(p_running) = array_dims(p_queues)) AND NOT COALESCE(0 > ANY (p_running), false)) IS TRUE THEN
-    RETURN;
-  ELSIF dbos_sys.shape(p_limits) <> cardinality(p_queues)::text OR dbos_sys.shape(p_classes) <> cardinality(p_names)::text
-    OR dbos_sys.shape(p_max) <> cardinality(p_names)::text THEN
+  -- The queues and the names are flat from here on.
+  IF p_limits IS NULL OR p_classes IS NULL OR p_max IS NULL OR array_dims(p_limits) IS DISTINCT FROM array_dims(p_queues)
+    OR array_dims(p_classes) IS DISTINCT FROM array_dims(p_names) OR array_dims(p_max) IS DISTINCT FROM array_dims(p_names) THEN
     PERFORM dbos_sys.fail('WF001', format('%s limits of %s queues; %s classes and %s numbers of recoveries of %s names', dbos_sys.shape(p_limits),
       cardinality(p_queues), dbos_sys.shape(p_classes), dbos_sys.shape(p_max), cardinality(p_names)), NULL,
       'Give one limit per queue; one class ('''' for none) and one number of recoveries per name.');
@@ -196,11 +192,11 @@ BEGIN
     PERFORM dbos_sys.fail('WF001', 'a limit or a class is NULL', NULL, 'Give 0 for a queue that is left alone, '''' for no class.');
   ELSIF 0 > ANY (p_max) THEN
     PERFORM dbos_sys.fail('WF001', format('a number of recoveries is negative: %s', left(p_max::text, 60)), NULL, 'Give 0 or more, or NULL for any number.');
-  ELSIF (p_priority IS NULL) <> (p_created IS NULL) OR dbos_sys.shape(p_priority) NOT IN ('NULL', cardinality(p_queues)::text)
-    OR dbos_sys.shape(p_created) NOT IN ('NULL', cardinality(p_queues)::text) THEN
+  ELSIF (p_priority IS NULL) <> (p_created IS NULL) OR p_priority IS NOT NULL AND (
+      array_dims(p_priority) IS DISTINCT FROM array_dims(p_queues) OR array_dims(p_created) IS DISTINCT FROM array_dims(p_queues)) THEN
     PERFORM dbos_sys.fail('WF001', format('%s and %s places of %s queues', dbos_sys.shape(p_priority), dbos_sys.shape(p_created), cardinality(p_queues)), NULL,
       'Give one priority and one time per queue, NULL for its head; or NULL for both.');
-  ELSIF dbos_sys.shape(p_running) NOT IN ('NULL', cardinality(p_queues)::text) OR 0 > ANY (p_running) THEN
+  ELSIF p_running IS NOT NULL AND array_dims(p_running) IS DISTINCT FROM array_dims(p_queues) OR 0 > ANY (p_running) THEN
     PERFORM dbos_sys.fail('WF001', format('%s numbers of running workflows of %s queues: %s', dbos_sys.shape(p_running), cardinality(p_queues),
       left(p_running::text, 60)), NULL, 'Give one number per queue, 0 or more, or NULL where they are to be counted; or NULL for all.');
   END IF;

@@ -284,10 +284,8 @@ BEGIN
     RETURN NEXT;
   END LOOP;
   IF v_ends THEN
-    IF NOT v_queued AND EXISTS (SELECT FROM dbos.queues AS q WHERE q.concurrency IS NOT NULL OR q.partition_concurrency IS NOT NULL) THEN
-      v_queued := dbos_sys.frees_room(ARRAY(SELECT r.id FROM unnest(r_id, r_status, v_ok, r_new) AS r(id, status, ok, new)
-        WHERE r.status IS NOT NULL AND r.ok AND NOT r.new));
-    END IF;
+    v_queued := v_queued OR dbos_sys.frees_room(ARRAY(SELECT r.id FROM unnest(r_id, r_status, v_ok, r_new) AS r(id, status, ok, new)
+      WHERE r.status IS NOT NULL AND r.ok AND NOT r.new));
     PERFORM dbos_sys.complete_runs(v_now, p_careful, v_ok, r_id, r_new, r_status, r_output, r_error);
     PERFORM dbos_sys.wake(v_queued, true);
   ELSIF v_queued THEN

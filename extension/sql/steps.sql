@@ -62,11 +62,12 @@ DECLARE
   v_2200 CONSTANT bigint := 7258118400000;
   v_step record;
 BEGIN
-  SELECT s.run, s.fid, s.name, CASE WHEN s.started NOT BETWEEN 0 AND v_2200 THEN s.started ELSE s.completed END AS ms,
-    COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255 AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false) AS valid
-  INTO v_step FROM unnest(p_run, p_fid, p_name, p_started, p_completed) AS s(run, fid, name, started, completed)
-  WHERE NOT COALESCE(s.run BETWEEN 1 AND p_runs AND s.fid >= 0 AND octet_length(s.name) <= 255 AND btrim(s.name, E' \t\n\r\f\x0b') <> '', false)
-    OR s.started NOT BETWEEN 0 AND v_2200 OR s.completed NOT BETWEEN 0 AND v_2200 LIMIT 1;
+  SELECT s.* INTO v_step
+  FROM (
+    SELECT u.run, u.fid, u.name, CASE WHEN u.started NOT BETWEEN 0 AND v_2200 THEN u.started ELSE u.completed END AS ms,
+      COALESCE(u.run BETWEEN 1 AND p_runs AND u.fid >= 0 AND octet_length(u.name) <= 255 AND btrim(u.name, E' \t\n\r\f\x0b') <> '', false) AS valid
+    FROM unnest(p_run, p_fid, p_name, p_started, p_completed) AS u(run, fid, name, started, completed)) AS s
+  WHERE NOT s.valid OR s.ms NOT BETWEEN 0 AND v_2200 LIMIT 1;
   IF NOT v_step.valid THEN
     PERFORM dbos_sys.fail('WF001', format('step %s %s of run %s is not valid', COALESCE(v_step.fid::text, 'NULL'), dbos_sys.shown(v_step.name),
       COALESCE(v_step.run::text, 'NULL')), NULL, format('Runs are 1 to %s, steps count from 0, a name is not blank and has at most 255 bytes.', p_runs));

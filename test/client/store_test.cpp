@@ -59,32 +59,6 @@ TEST_CASE("an extension of another version is refused with both versions") {
   CHECK(open_error<Error>(newer).sqlstate() == "WF004");
 }
 
-TEST_CASE("in a session of its own a trip's statements are prepared, and go by their text again when the server has others") {
-  auto uri = server().create_system_database("store_prepared");
-  Executor own(uri, 1, true), lent(uri);
-  lent.who = identity("two");
-  for (auto* executor : {&own, &lent}) {
-    executor->open();
-    REQUIRE(executor->trip(flush_of({new_run(executor->who.executor + " before", uuid())})).error == TripError::none);
-  }
-  // As an update of the extension may: the same columns, one of another type.
-  std::string types =
-      "text, text, text, text, boolean, text[], text[], boolean[], text[], text[], jsonb[], text[], text[], text[], integer[], integer[], text[], "
-      "text[], text[], bigint[], bigint[], integer[], integer[], text[], jsonb[]";
-  query(uri, "ALTER FUNCTION dbos_sys.flush RENAME TO flush_before");
-  query(uri,
-        "CREATE FUNCTION dbos_sys.flush(" + types +
-            ") RETURNS TABLE (part text, idx integer, state text, value varchar, info jsonb) LANGUAGE sql AS $$ SELECT f.part, f.idx, f.state, "
-            "f.value::varchar, f.info FROM dbos_sys.flush_before($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-            "$19, $20, $21, $22, $23, $24, $25) AS f $$");
-  auto refused = own.trip(flush_of({new_run("after", uuid())}));
-  CHECK(refused.error == TripError::transient);
-  CHECK(refused.sqlstate == "0A000");
-  CHECK(own.trip(flush_of({new_run("after", uuid())})).error == TripError::none);
-  CHECK(status_of(uri, "after") == "PENDING");
-  CHECK(lent.trip(flush_of({new_run("lent", uuid())})).error == TripError::none);
-}
-
 TEST_CASE("open() refuses a live twin and reports the server's words") {
   auto uri = server().create_system_database("store_twin");
   Executor first(uri), twin(uri);

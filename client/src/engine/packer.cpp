@@ -336,7 +336,6 @@ void Engine::apply_start(Run& run, const RunReply& reply) {
 }
 
 void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
-  bool unknown = false;
   std::map<std::string, MonotonicTime> orphans;
   std::unordered_map<std::string_view, std::string_view> held;
   for (const auto& key : reply.held) {
@@ -349,9 +348,8 @@ void Engine::compare_held(const Shipment& shipment, const TripReply& reply) {
     auto first = since == orphans_.end() ? now() : since->second;
     if (now() - first >= kOrphanAge || lost_claims_.contains(key.token)) give_back(key);
     else orphans.emplace(key.id + key.token, first);
-    unknown = true;
   }
-  if (unknown) doubt_held();
+  if (!orphans.empty()) doubt_held();
   else if (doubtful_until_ == MonotonicTime::max() && shipment.sent > doubted_at_) doubtful_until_ = now() + kDoubt;
   orphans_ = std::move(orphans);
   // A run that the database does not know as ours is asked about by an ownership check: its reply decides.

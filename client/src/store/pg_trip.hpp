@@ -38,7 +38,7 @@ class TripWriter {
 
   // Queues the trip's statements and the end of the transaction. An empty identity (a client that only enqueues) goes as NULLs. refused: a text of the trip cannot be sent (see refusal()), nothing was
   // queued; gone: the connection is lost before anything could have been committed.
-  // prepared: by what prepare() has named in this session.
+  // prepared: by the names that prepare() gave on that connection.
   Queued write(pg::Connection& connection, const Trip& trip, const Identity& identity, bool prepared, std::vector<Part>& parts);
   // Queues the names of the statements that most trips have; to be parsed and planned once a session. False: the connection is gone.
   static bool prepare(pg::Connection& connection);
