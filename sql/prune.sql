@@ -43,7 +43,7 @@ SELECT FROM dbos_sys.retain('10 s', workflow => 'w', force => true);
 SELECT FROM pg_temp.ended('a', 11) AS r1, pg_temp.ended('b', 10) AS r2, pg_temp.ended('c', 9) AS r3, pg_temp.ended('other', 100, p_name => 'v') AS r4,
   pg_temp.ended('e', 100, p_status => 'ERROR') AS r5, pg_temp.ended('f', 100, p_status => 'CANCELLED') AS r6,
   pg_temp.ended('g', 100, p_status => 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') AS r7, pg_temp.ended('h', 100, p_status => 'PENDING') AS r8;
-SELECT * FROM dbos_sys.prune_weigh('{a,b,nobody}');
+SELECT f.row_count, f.byte_count, cardinality(f.steps) AS steps, cardinality(f.streams) AS streams FROM dbos_sys.prune_find('{a,b,nobody}', NULL) AS f;
 SELECT * FROM pg_temp.batch();
 SELECT * FROM pg_temp.left_over();
 SELECT pg_temp.empty();

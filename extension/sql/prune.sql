@@ -1,5 +1,5 @@
--- Pruning: which ended workflows may go, and how they go. Everything here works on arrays of ids, in all tables that hold a workflow; when
--- prune_rows() deletes the status rows, the foreign keys' cascades find nothing left. prune_rounds.sql calls it batch by batch.
+-- Pruning: which ended workflows may go, and a batch of them. Everything here works on arrays of ids; prune_rows.sql finds and deletes their rows in all
+-- tables, prune_rounds.sql calls batch by batch.
 -- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent, or a fork of that, may still ask for;
 -- one that counts in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql, and to one process: batches are small, and parallel workers cost more than they read.
@@ -134,83 +134,6 @@ BEGIN
 END;
 $$;
 
--- Rows that each workflow has in all tables, and about how many bytes: texts as they are stored, a row at 60 beside them; no indexes.
-CREATE OR REPLACE FUNCTION dbos_sys.prune_weigh(p_ids text[])
-RETURNS TABLE (id text, row_count bigint, byte_count bigint)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-SET max_parallel_workers_per_gather = 0
-AS $$
-BEGIN
-  RETURN QUERY
-  SELECT t.id, count(*), sum(60 + t.bytes)::bigint
-  FROM (
-    SELECT w.workflow_uuid AS id, 300 + COALESCE(pg_column_size(w.inputs), 0) + COALESCE(pg_column_size(w.output), 0)
-      + COALESCE(pg_column_size(w.error), 0) + COALESCE(pg_column_size(w.attributes), 0) AS bytes
-    FROM dbos.workflow_status AS w WHERE w.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT i.workflow_uuid, COALESCE(pg_column_size(i.inputs), 0) FROM dbos.workflow_input AS i WHERE i.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT o.workflow_uuid, COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)
-    FROM dbos.workflow_output AS o WHERE o.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT o.workflow_uuid, octet_length(o.function_name) + COALESCE(pg_column_size(o.output), 0) + COALESCE(pg_column_size(o.error), 0)
-    FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT n.destination_uuid, pg_column_size(n.message) FROM dbos.notifications AS n WHERE n.destination_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT e.workflow_uuid, pg_column_size(e.value) FROM dbos.workflow_events AS e WHERE e.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT h.workflow_uuid, pg_column_size(h.value) FROM dbos.workflow_events_history AS h WHERE h.workflow_uuid = ANY (p_ids)
-    UNION ALL
-    SELECT s.workflow_uuid, pg_column_size(s.value) FROM dbos.streams AS s WHERE s.workflow_uuid = ANY (p_ids)) AS t
-  GROUP BY t.id;
-END;
-$$;
-
--- Deletes all rows of these workflows, whose status rows the caller holds; returns how many.
-CREATE OR REPLACE FUNCTION dbos_sys.prune_rows(p_ids text[])
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
-SET dbos_sys.quiet = on
-AS $$
-DECLARE
-  v_rows bigint;
-  v_total bigint := 0;
-BEGIN
-  DELETE FROM dbos.operation_outputs AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.workflow_input AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.workflow_output AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.notifications AS t WHERE t.destination_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.workflow_events AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.workflow_events_history AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.streams AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  DELETE FROM dbos.workflow_status AS t WHERE t.workflow_uuid = ANY (p_ids);
-  GET DIAGNOSTICS v_rows = ROW_COUNT;
-  v_total := v_total + v_rows;
-  RETURN v_total;
-END;
-$$;
-
 -- One batch of ended workflows, of the given ones (in order): locks, looks again, archives, and deletes as many as a batch may have. `took` is the number
 -- of given ones that were seen to: the rest is for the next batch.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_take(
@@ -221,37 +144,56 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+  v_most CONSTANT integer := 20000;
+  v_given CONSTANT text[] := p_ids[1:1000];
   v_ids text[];
-  v_rows jsonb;
+  v_places integer[];
+  v_packed text[];
+  v_changed boolean := false;
   v_gone bigint;
+  v_alone boolean;
+  v_found record;
 BEGIN
   v_ids := ARRAY(
-    SELECT l.id FROM (SELECT u.id FROM unnest(p_ids[1:1000]) AS u(id) ORDER BY u.id) AS u,
+    SELECT l.id FROM (SELECT u.id FROM unnest(v_given) AS u(id) ORDER BY u.id) AS u,
     LATERAL (
       SELECT w.workflow_uuid AS id FROM dbos.workflow_status AS w
       WHERE w.workflow_uuid = u.id AND w.status NOT IN ('ENQUEUED', 'PENDING', 'DELAYED')
         AND CASE WHEN p_undated THEN w.completed_at IS NULL ELSE w.completed_at <= p_goal END
       FOR UPDATE SKIP LOCKED) AS l);
-  v_ids := dbos_sys.prune_free(v_ids, p_now);
-  SELECT COALESCE(array_agg(c.id) FILTER (WHERE c.fits AND c.byte_count IS NOT NULL), '{}'), COALESCE(sum(c.byte_count) FILTER (WHERE c.fits), 0),
-    count(*) FILTER (WHERE c.fits), jsonb_object_agg(c.id, c.row_count)
-  INTO v_ids, bytes, took, v_rows
-  FROM (
-    SELECT u.id, g.byte_count, g.row_count,
-      sum(g.row_count) OVER w - g.row_count = 0 OR COALESCE(sum(g.row_count) OVER w <= 20000 AND sum(g.byte_count) OVER w <= 67108864, true) AS fits
-    FROM unnest(p_ids[1:1000]) WITH ORDINALITY AS u(id, place) LEFT JOIN dbos_sys.prune_weigh(v_ids) AS g ON g.id = u.id
-    WINDOW w AS (ORDER BY u.place)) AS c;
-  IF p_archive AND v_ids <> '{}' THEN
-    v_ids := dbos_sys.archive_batch(v_ids, p_now);
-  END IF;
-  workflows := cardinality(v_ids);
+  SELECT array_agg(u.id ORDER BY u.place), array_agg(u.place ORDER BY u.place) INTO v_ids, v_places
+  FROM unnest(v_given) WITH ORDINALITY AS u(id, place) JOIN unnest(dbos_sys.prune_free(v_ids, p_now)) AS f(id) ON f.id = u.id;
+  took := COALESCE(cardinality(v_given), 0);
+  workflows := COALESCE(cardinality(v_ids), 0);
+  bytes := 0;
   IF workflows = 0 THEN
     RETURN;
   END IF;
-  v_gone := dbos_sys.prune_rows(v_ids);
-  IF p_archive AND v_gone <> (SELECT sum((v_rows ->> u.id)::bigint) FROM unnest(v_ids) AS u(id)) THEN
-    -- Steps, inputs and outputs have no foreign key: somebody wrote one after it was packed.
-    RAISE serialization_failure USING MESSAGE = 'rows were added to a workflow while it was archived';
+  -- Half of them, until they are a batch. One alone goes, whatever it has.
+  LOOP
+    v_found := dbos_sys.prune_find(v_ids, CASE WHEN workflows > 1 THEN v_most + 1 END);
+    EXIT WHEN workflows = 1 OR (v_found.row_count <= v_most AND v_found.byte_count <= 67108864);
+    workflows := workflows / 2;
+    took := v_places[workflows + 1] - 1;
+    v_ids := v_ids[1:workflows];
+  END LOOP;
+  IF p_archive THEN
+    v_packed := dbos_sys.archive_batch(v_ids, p_now);
+    IF cardinality(v_packed) < workflows THEN
+      v_changed := (dbos_sys.prune_find(v_ids, NULL)).row_count <> v_found.row_count;
+      v_found := dbos_sys.prune_find(v_packed, NULL);
+      workflows := cardinality(v_packed);
+    END IF;
+  END IF;
+  bytes := v_found.byte_count;
+  -- Each plan of the session is made anew after such a change: for a few it is dearer than the cascades.
+  v_alone := workflows >= 400 AND dbos_sys.prune_alone();
+  PERFORM set_config('session_replication_role', 'replica', true) WHERE v_alone;
+  v_gone := dbos_sys.prune_found(v_found);
+  PERFORM set_config('session_replication_role', 'origin', true) WHERE v_alone;
+  -- Steps, inputs and outputs have no foreign key: somebody may have written one after it was packed.
+  IF p_archive AND (v_changed OR v_gone <> v_found.row_count OR (dbos_sys.prune_find(v_packed, 1)).row_count > 0) THEN
+    RAISE serialization_failure USING MESSAGE = 'rows were written to a workflow while it was archived';
   END IF;
 END;
 $$;

@@ -24,7 +24,7 @@ BEGIN
     JOIN goals AS d ON d.id = g.id
     WHERE w.completed_at IS NULL AND w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED') AND w.updated_at <= d.goal
     GROUP BY d.id)
-  SELECT d.policy, 'ended without a time', cardinality(f.ids)::bigint, COALESCE((SELECT sum(g.byte_count) FROM dbos_sys.prune_weigh(f.ids) AS g), 0)::bigint,
+  SELECT d.policy, 'ended without a time', cardinality(f.ids)::bigint, (dbos_sys.prune_find(f.ids, NULL)).byte_count,
     to_timestamp(d.at / 1000.0)
   FROM due AS d, LATERAL (SELECT dbos_sys.prune_free(d.ids, p_now) AS ids OFFSET 0) AS f WHERE f.ids <> '{}';
 END;
@@ -56,7 +56,7 @@ BEGIN
       SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000, 5000) AS s;
       v_free := dbos_sys.prune_free(v_found.ids, v_now);
       item_count := item_count + cardinality(v_free);
-      byte_count := byte_count + COALESCE((SELECT sum(g.byte_count) FROM dbos_sys.prune_weigh(v_free) AS g), 0);
+      byte_count := byte_count + (dbos_sys.prune_find(v_free, NULL)).byte_count;
       oldest := LEAST(oldest, (SELECT to_timestamp(min(u.at) / 1000.0) FROM unnest(v_found.ids, v_found.ats) AS u(id, at) WHERE u.id = ANY (v_free)));
     END LOOP;
     RETURN NEXT;

@@ -1,0 +1,151 @@
+-- The rows of workflows in all tables that hold one: finding them, and deleting them set by set, so that the foreign keys' cascades find nothing left.
+
+-- The rows of these workflows in all tables, at most `p_most` of each table: where they are (NULL: there are none), how many, and about how many bytes:
+-- texts as they are stored, a row at 60 beside them; no indexes. To find a row costs more than to delete it where it was found.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_find(
+  p_ids text[], p_most bigint, OUT status tid[], OUT inputs tid[], OUT outputs tid[], OUT steps tid[], OUT messages tid[], OUT events tid[],
+  OUT history tid[], OUT streams tid[], OUT row_count bigint, OUT byte_count bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+  row_count := 0;
+  byte_count := 0;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO status, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, 300 + COALESCE(pg_column_size(t.inputs), 0) + COALESCE(pg_column_size(t.output), 0) + COALESCE(pg_column_size(t.error), 0)
+      + COALESCE(pg_column_size(t.attributes), 0) AS bytes
+    FROM dbos.workflow_status AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO inputs, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, COALESCE(pg_column_size(t.inputs), 0) AS bytes
+    FROM dbos.workflow_input AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO outputs, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, COALESCE(pg_column_size(t.output), 0) + COALESCE(pg_column_size(t.error), 0) AS bytes
+    FROM dbos.workflow_output AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO steps, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, octet_length(t.function_name) + COALESCE(pg_column_size(t.output), 0) + COALESCE(pg_column_size(t.error), 0) AS bytes
+    FROM dbos.operation_outputs AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO messages, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, pg_column_size(t.message) AS bytes
+    FROM dbos.notifications AS t WHERE t.destination_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO events, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, pg_column_size(t.value) AS bytes
+    FROM dbos.workflow_events AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO history, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, pg_column_size(t.value) AS bytes
+    FROM dbos.workflow_events_history AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+  SELECT array_agg(f.tid), row_count + count(*), byte_count + COALESCE(sum(60 + f.bytes), 0) INTO streams, row_count, byte_count
+  FROM (
+    SELECT t.ctid AS tid, pg_column_size(t.value) AS bytes
+    FROM dbos.streams AS t WHERE t.workflow_uuid = ANY (p_ids) LIMIT p_most) AS f;
+END;
+$$;
+
+-- Deletes what prune_find() found in the same statement of the client, whose snapshot keeps vacuum from giving a place away meanwhile; returns how many rows.
+-- Not found are rows that came since: none where a foreign key leads to a status row that the caller has locked; steps, inputs and outputs are orphans then.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_found(p_found record)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET dbos_sys.quiet = on
+AS $$
+DECLARE
+  v_rows bigint;
+  v_total bigint := 0;
+BEGIN
+  IF p_found.steps IS NOT NULL THEN
+    DELETE FROM dbos.operation_outputs AS t WHERE t.ctid = ANY (p_found.steps);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.inputs IS NOT NULL THEN
+    DELETE FROM dbos.workflow_input AS t WHERE t.ctid = ANY (p_found.inputs);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.outputs IS NOT NULL THEN
+    DELETE FROM dbos.workflow_output AS t WHERE t.ctid = ANY (p_found.outputs);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.messages IS NOT NULL THEN
+    DELETE FROM dbos.notifications AS t WHERE t.ctid = ANY (p_found.messages);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.events IS NOT NULL THEN
+    DELETE FROM dbos.workflow_events AS t WHERE t.ctid = ANY (p_found.events);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.history IS NOT NULL THEN
+    DELETE FROM dbos.workflow_events_history AS t WHERE t.ctid = ANY (p_found.history);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.streams IS NOT NULL THEN
+    DELETE FROM dbos.streams AS t WHERE t.ctid = ANY (p_found.streams);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  IF p_found.status IS NOT NULL THEN
+    DELETE FROM dbos.workflow_status AS t WHERE t.ctid = ANY (p_found.status);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+  END IF;
+  RETURN v_total;
+END;
+$$;
+
+-- Deletes all rows of these workflows, whose status rows the caller holds; returns how many.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_rows(p_ids text[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_found record;
+BEGIN
+  v_found := dbos_sys.prune_find(p_ids, NULL);
+  RETURN dbos_sys.prune_found(v_found);
+END;
+$$;
+
+-- Whether deleting rows of the eight tables would set off nothing but the cascades from one to another, which find nothing after prune_find(), and this
+-- transaction may leave them out, by session_replication_role. They look for rows workflow by workflow, at over a third of the cost of a batch.
+-- Locks the tables, so that nobody adds a trigger or a foreign key that would be left out too.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_alone()
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_tables CONSTANT oid[] := ARRAY['dbos.workflow_status'::regclass, 'dbos.workflow_input'::regclass, 'dbos.workflow_output'::regclass,
+    'dbos.operation_outputs'::regclass, 'dbos.notifications'::regclass, 'dbos.workflow_events'::regclass, 'dbos.workflow_events_history'::regclass,
+    'dbos.streams'::regclass];
+BEGIN
+  IF NOT has_parameter_privilege('session_replication_role', 'SET') OR current_setting('session_replication_role') <> 'origin'
+    -- Another transaction's rows that came before the lock on their workflow are to be seen.
+    OR current_setting('transaction_isolation') <> 'read committed' THEN
+    RETURN false;
+  END IF;
+  LOCK TABLE dbos.workflow_status, dbos.workflow_input, dbos.workflow_output, dbos.operation_outputs, dbos.notifications, dbos.workflow_events,
+    dbos.workflow_events_history, dbos.streams IN ROW EXCLUSIVE MODE;
+  -- 8: fires on DELETE.
+  RETURN NOT EXISTS (
+      SELECT FROM pg_trigger AS t WHERE t.tgrelid = ANY (v_tables) AND t.tgtype & 8 <> 0 AND NOT (t.tgisinternal AND t.tgconstrrelid = ANY (v_tables)))
+    AND NOT EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = ANY (v_tables));
+END;
+$$;
