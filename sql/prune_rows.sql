@@ -64,6 +64,16 @@ SET ROLE regress_dbos_pruner;
 SELECT dbos_sys.prune_alone();
 RESET ROLE;
 REVOKE SET ON PARAMETER session_replication_role FROM regress_dbos_pruner;
+-- The background worker's role has it from install().
+SELECT FROM pg_temp.ended(VARIADIC pg_temp.many());
+SELECT pg_temp.many() AS many \gset
+BEGIN;
+SET ROLE dbos_sys_worker;
+SELECT t.idx_scan AS before FROM pg_stat_xact_all_tables AS t WHERE t.relid = 'dbos.notifications'::regclass \gset
+SELECT dbos_sys.prune_alone(), (dbos_sys.prune_take(:'many', false, false, 1800000000000, 1800000000000)).workflows;
+SELECT t.idx_scan - :before <= 400 AS few_looks FROM pg_stat_xact_all_tables AS t WHERE t.relid = 'dbos.notifications'::regclass;
+COMMIT;
+RESET ROLE;
 
 -- Never where somebody's trigger, rule or foreign key would be left out with them: those do as they would.
 CREATE TABLE public.seen (id text);

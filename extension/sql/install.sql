@@ -159,6 +159,10 @@ BEGIN
   ) THEN
     PERFORM dbos_sys.grant_access('dbos_sys_worker');
   END IF;
+  -- For prune_alone(). It lets a role write past foreign keys and triggers; this one writes no tables but ours and upstream's.
+  IF NOT has_parameter_privilege('dbos_sys_worker', 'session_replication_role', 'SET') THEN
+    GRANT SET ON PARAMETER session_replication_role TO dbos_sys_worker;
+  END IF;
 END;
 $$;
 
