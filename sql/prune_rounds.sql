@@ -150,3 +150,67 @@ SELECT state, finding ~ 'the last run failed: .*foreign key' AS told FROM dbos_s
 DROP TABLE public.orders;
 CALL dbos_sys.prune();
 SELECT count(*) FROM dbos.workflow_status;
+
+-- So does a trigger of somebody's, whatever error it raises, as its own.
+CREATE FUNCTION public.deeper() RETURNS void LANGUAGE plpgsql AS $$BEGIN PERFORM public.deeper(); END$$;
+CREATE FUNCTION public.guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  CASE current_setting('regress.error')
+    WHEN '22012' THEN PERFORM 1 / (length(OLD.name) - 2);
+    WHEN '22P02' THEN PERFORM OLD.name::integer;
+    WHEN '42P01' THEN DELETE FROM public.nowhere;
+    WHEN '54001' THEN PERFORM public.deeper();
+    WHEN 'P0004' THEN ASSERT OLD.name <> 'aa', 'never aa';
+    ELSE RAISE EXCEPTION USING ERRCODE = current_setting('regress.error'), MESSAGE = 'raised ' || current_setting('regress.error');
+  END CASE;
+  RETURN OLD;
+END;
+$$;
+CREATE TRIGGER guard BEFORE DELETE ON dbos.workflow_status FOR EACH ROW WHEN (OLD.name = 'aa') EXECUTE FUNCTION public.guard();
+DO $$
+DECLARE
+  v_error text;
+  v_went bigint;
+  v_note text;
+BEGIN
+  FOREACH v_error IN ARRAY '{22012,22P02,42P01,54001,P0004,P0001,23514,42501,25006,08000,0A000,ABC99,WF052,WF099}'::text[] LOOP
+    PERFORM set_config('regress.error', v_error, false);
+    INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('a1', 'SUCCESS', 'aa', 1), ('z1', 'SUCCESS', 'zz', 1);
+    UPDATE dbos_ops.pruner SET full_at = 0;
+    CALL dbos_sys.prune('1 hour', v_went, v_went, v_went, v_went, v_note);
+    RAISE INFO '%: %; left: %', v_error, v_note, (SELECT string_agg(w.workflow_uuid, ' ') FROM dbos.workflow_status AS w);
+    TRUNCATE dbos.workflow_status CASCADE;
+  END LOOP;
+END;
+$$;
+-- What is no trouble of the trigger's alone ends the call, and leaves all as it was: cancelled, no room, shutdown, a fault of the server, a standby.
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('a1', 'SUCCESS', 'aa', 1);
+UPDATE dbos_ops.pruner SET full_at = 0;
+SET regress.error = '57014';
+CALL dbos_sys.prune();
+SET regress.error = '53100';
+CALL dbos_sys.prune();
+SET regress.error = '57P01';
+CALL dbos_sys.prune();
+SET regress.error = '58030';
+CALL dbos_sys.prune();
+SET regress.error = 'XX001';
+CALL dbos_sys.prune();
+SET regress.error = 'WF050';
+CALL dbos_sys.prune();
+SELECT workflow_uuid FROM dbos.workflow_status;
+-- Somebody else's lock, and a conflict, are for the next call.
+SET regress.error = '40P01';
+CALL dbos_sys.prune();
+SET regress.error = '40001';
+CALL dbos_sys.prune();
+SELECT workflow_uuid FROM dbos.workflow_status;
+-- The doctor tells what the trigger said; and once it is gone, all goes.
+SET regress.error = '22012';
+CALL dbos_sys.prune();
+SELECT state, finding ~ 'the last run failed: .*division by zero' AS told FROM dbos_sys.doctor('{prune job}');
+DROP TRIGGER guard ON dbos.workflow_status;
+DROP FUNCTION public.guard(), public.deeper();
+UPDATE dbos_ops.pruner SET full_at = 0;
+CALL dbos_sys.prune();
+SELECT count(*) FROM dbos.workflow_status;

@@ -174,8 +174,12 @@ BEGIN
     WHEN serialization_failure THEN
       state := 'written';
       RETURN;
-    -- What one source cannot do is not the others' trouble: this round goes on without it, and says so at its end.
-    WHEN SQLSTATE 'WF052' OR insufficient_privilege OR integrity_constraint_violation OR raise_exception THEN
+    -- What one source cannot do is not the others' trouble: this round goes on without it, and says so at its end. A trigger may raise anything. Not its
+    -- own are what has no room, is cancelled or shut down, fails beneath the server or in it, and what every source would meet; `others` has no 57014.
+    WHEN assert_failure OR others THEN
+      IF left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') OR SQLSTATE IN ('WF002', 'WF050') THEN
+        RAISE;
+      END IF;
       UPDATE dbos_ops.prune_marks AS m SET done = true WHERE m.source = v_source;
       UPDATE dbos_ops.pruner AS r SET failure = SQLERRM;
       state := 'more';
