@@ -214,3 +214,16 @@ DROP FUNCTION public.guard(), public.deeper();
 UPDATE dbos_ops.pruner SET full_at = 0;
 CALL dbos_sys.prune();
 SELECT count(*) FROM dbos.workflow_status;
+
+-- Checks that are deferred are made in the batch: at its commit they would end the call.
+CREATE TABLE public.orders (workflow_id text REFERENCES dbos.workflow_status (workflow_uuid) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('a1', 'SUCCESS', 'aa', 1), ('z1', 'SUCCESS', 'zz', 1);
+INSERT INTO public.orders VALUES ('a1');
+UPDATE dbos_ops.pruner SET full_at = 0;
+CALL dbos_sys.prune();
+SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, completed_at) VALUES ('z1', 'SUCCESS', 'zz', 1);
+UPDATE dbos_ops.pruner SET full_at = 0, due_at = 0;
+SELECT dbos_sys.prune_tick() > 0 AS pruned;
+SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
+DROP TABLE public.orders;

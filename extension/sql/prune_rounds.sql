@@ -157,6 +157,7 @@ SET lock_timeout = '2s'
 AS $$
 DECLARE
   v_source text := (SELECT m.source FROM dbos_ops.prune_marks AS m WHERE NOT m.done ORDER BY strpos('tpou', left(m.source, 1)), m.source LIMIT 1);
+  v_done record;
 BEGIN
   cancelled := 0; workflows := 0; orphans := 0; bytes := 0;
   state := 'done';
@@ -165,7 +166,10 @@ BEGIN
     RETURN;
   END IF;
   BEGIN
-    SELECT s.* INTO cancelled, workflows, orphans, bytes FROM dbos_sys.prune_source(v_source, p_now) AS s;
+    SELECT s.* INTO v_done FROM dbos_sys.prune_source(v_source, p_now) AS s;
+    -- What is checked at the commit only would end the call there, past all that is said below.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    cancelled := v_done.cancelled; workflows := v_done.workflows; orphans := v_done.orphans; bytes := v_done.bytes;
     state := 'more';
   EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
