@@ -50,3 +50,22 @@ INSERT INTO dbos.streams (workflow_uuid, key, value, "offset", function_id) VALU
 SELECT to_char(at AT TIME ZONE 'UTC', 'SS.MS') AS at, what, function_id, name, value, error, archived FROM dbos_sys.history('all');
 SELECT * FROM dbos_sys.history('nobody');
 SELECT * FROM dbos_sys.history(' ');
+
+-- A row is the same wherever it is, whatever its columns hold; null as a value of JSON is not the absence of a value. So are the rows that restore() puts back.
+SELECT pg_temp.empty();
+SELECT pg_temp.odd('odd');
+SELECT count(pg_temp.plain(id, 'w', 1799999999000)) FROM unnest('{absent,"null",text,empty,false,zero,array,inner}'::text[]) AS u(id);
+UPDATE dbos.workflow_status AS w SET attributes = v.attributes
+FROM (VALUES ('null', 'null'::jsonb), ('text', '"null"'), ('empty', '{}'), ('false', 'false'), ('zero', '0.00'), ('array', '[null]'), ('inner', '{"a": null}')) AS v(id, attributes)
+WHERE w.workflow_uuid = v.id;
+CREATE TEMP TABLE kinds AS SELECT f::jsonb AS filter FROM unnest('{"{}","{\"load_input\": false, \"load_output\": false}","{\"attributes\": {}}","{\"attributes\": {\"a\": null}}"}'::text[]) AS f;
+CREATE TEMP TABLE live AS SELECT k.filter, l::text AS row FROM kinds AS k, dbos_sys.list(k.filter) AS l;
+CREATE TEMP TABLE before AS SELECT * FROM pg_temp.contents();
+SELECT filter, count(*) FROM live GROUP BY 1 ORDER BY 1;
+SELECT cardinality(dbos_sys.archive_batch(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status), 1800000000000)) AS packed;
+SELECT dbos_sys.prune_rows(ARRAY(SELECT workflow_uuid FROM dbos.workflow_status)) > 0 AS pruned;
+SELECT workflow_uuid, attributes IS NULL AS absent, attributes FROM dbos_sys.list('{"ids": ["absent", "null"]}', archived => true) ORDER BY 1;
+CREATE TEMP TABLE packed AS SELECT k.filter, l::text AS row FROM kinds AS k, dbos_sys.list(k.filter, archived => true) AS l;
+(TABLE live EXCEPT TABLE packed) UNION ALL (TABLE packed EXCEPT TABLE live);
+SELECT count(dbos_sys.restore(u.id)) FROM (SELECT DISTINCT unnest(a.ids) AS id FROM dbos_ops.archive AS a) AS u;
+(TABLE before EXCEPT SELECT * FROM pg_temp.contents()) UNION ALL (SELECT * FROM pg_temp.contents() EXCEPT TABLE before);

@@ -20,7 +20,9 @@ DECLARE
   v_completed_to bigint := dbos_sys.filter_time('completed_before', p_filter -> 'completed_before');
   v_input boolean := COALESCE((p_filter ->> 'load_input')::boolean, true);
   v_output boolean := COALESCE((p_filter ->> 'load_output')::boolean, true);
+  v_null dbos_sys.workflow;
 BEGIN
+  v_null.attributes := 'null';
   PERFORM dbos_sys.check_archive_tables();
   RETURN QUERY
   SELECT w.*
@@ -31,7 +33,9 @@ BEGIN
     FROM dbos_sys.archive_objects(a.first_ended, a.chunk, ARRAY['s', CASE WHEN v_input THEN 'i' END, CASE WHEN v_output THEN 'o' END]) AS r
     WHERE (v_ids IS NULL OR r.id = ANY (v_ids)) AND (v_prefix IS NULL OR starts_with(r.id, v_prefix))
     GROUP BY r.id) AS d,
-  LATERAL jsonb_populate_record(NULL::dbos_sys.workflow, d.s || jsonb_build_object('workflow_uuid', d.id,
+  -- A record would take null in JSON for NULL.
+  LATERAL (SELECT CASE WHEN d.s -> 'attributes' = 'null' THEN '{attributes}' ELSE '{}' END::text[] AS keys) AS n,
+  LATERAL jsonb_populate_record(CASE WHEN n.keys <> '{}' THEN v_null END, d.s - n.keys || jsonb_build_object('workflow_uuid', d.id,
     'inputs', CASE WHEN v_input THEN COALESCE(d.i ->> 'inputs', d.s ->> 'inputs') END,
     'output', CASE WHEN v_output THEN COALESCE(d.o ->> 'output', d.s ->> 'output') END,
     'error', CASE WHEN v_output THEN COALESCE(d.o ->> 'error', d.s ->> 'error') END)) AS w
