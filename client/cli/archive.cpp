@@ -54,8 +54,8 @@ class Exporter {
   Done run(const std::string& partition) {
     auto kept = present(partition);
     if (kept) {
-      archive_.note_export(partition, target_.place(), kept->rows, kept->sum);
-      return {*kept, false};
+      note(kept->manifest, kept->chunks);
+      return {std::move(kept->manifest), false};
     }
     for (int tries = 1; tries <= kTries; tries++) {
       ArchiveManifest manifest = write(partition);
@@ -65,8 +65,7 @@ class Exporter {
       }
       auto chunks = verify_archive_file(target_, manifest);
       publish_manifest(target_, manifest);
-      archive_.note_export(partition, target_.place(), manifest.rows, manifest.sum);
-      tidy(manifest, chunks);
+      note(manifest, chunks);
       return {manifest, true};
     }
     throw Error(partition + " has changed each time while it was exported; it was not noted", "WF055", {},
@@ -74,14 +73,18 @@ class Exporter {
   }
 
  private:
+  struct Whole {
+    ArchiveManifest manifest;
+    std::set<std::string> chunks;
+  };
+
   // An export of what the partition has now that reads back well.
-  std::optional<ArchiveManifest> present(const std::string& partition) {
+  std::optional<Whole> present(const std::string& partition) {
     std::string sum = archive_.sum(partition);
     for (const ArchiveManifest& manifest : read_manifests(target_)) {
       if (manifest.partition != partition || manifest.sum != sum) continue;
       try {
-        tidy(manifest, verify_archive_file(target_, manifest));
-        return manifest;
+        return Whole{manifest, verify_archive_file(target_, manifest)};
       } catch (const Error& damaged) {
         std::cerr << "exported again: " << printable(damaged.what()) << "\n";
       }
@@ -109,10 +112,18 @@ class Exporter {
       target_.remove(manifest.file);
   }
 
+  // The database learns of an export before files that it replaces go, and forgets those after.
+  void note(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
+    archive_.note_export(manifest.partition, target_.place(), manifest.rows, manifest.sum);
+    archive_.forget_exports(manifest.partition, target_.place(), tidy(manifest, chunks));
+  }
+
   // Removes earlier exports of the partition all of whose chunks are in this one, as what was deleted meanwhile is still in them; and files of
-  // exports that broke off. An export from before the partition was dropped has other chunks: it is the only copy.
-  void tidy(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
+  // exports that broke off. An export from before the partition was dropped has other chunks: it is the only copy. Returns
+  // the sums of the exports that are left.
+  std::vector<std::string> tidy(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
     std::set<std::string> named;
+    std::vector<std::string> left;
     for (const ArchiveManifest& other : read_manifests(target_)) {
       bool superseded = false;
       if (other.partition == manifest.partition && other.sum != manifest.sum) {
@@ -124,11 +135,16 @@ class Exporter {
           std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
         }
       }
-      if (superseded) target_.remove(other.name());
-      else named.insert(other.file);
+      if (superseded) {
+        target_.remove(other.name());
+        continue;
+      }
+      named.insert(other.file);
+      if (other.partition == manifest.partition) left.push_back(other.sum);
     }
     for (const std::string& name : target_.names())
       if (partition_of_file(name) == manifest.partition && !named.contains(name)) target_.remove(name);
+    return left;
   }
 
   Archive& archive_;

@@ -125,26 +125,6 @@ COMMENT ON FUNCTION dbos_sys.fork(text, integer, text, text, text, text) IS
 archive, where it stays; children whose results the fork will ask for come back from there. queue NULL: the internal queue; version NULL: the original''s. As upstream''s fork, messages are not copied. Errors: WF001,
 WF010 (no such workflow), WF011 (new_id exists), WF053, WF054 (as restore()).';
 
--- What is in neither place is perhaps in exports of months that have been dropped: they are named, for people have a right to be forgotten.
-CREATE OR REPLACE FUNCTION dbos_sys.fail_delete(p_ids text[])
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_exports text[] := ARRAY(
-    SELECT e.partition || ' in ' || e.place FROM dbos_ops.archive_exports AS e
-    WHERE e.digest IS DISTINCT FROM CASE WHEN to_regclass('dbos_ops.' || quote_ident(e.partition)) IS NOT NULL THEN dbos_sys.archive_sum(e.partition) END
-    ORDER BY e.partition, e.place);
-BEGIN
-  IF v_exports <> '{}' THEN
-    PERFORM dbos_sys.check_exist(p_ids, format(' Exports that differ from the archive, and may have it: %s.', array_to_string(v_exports, ', ')),
-      'To be sure: dbos-sys archive import --from each of them, delete it, export again; or search their files.');
-  END IF;
-  PERFORM dbos_sys.check_exist(p_ids);
-END;
-$$;
-
 -- Archived workflows that these started, by the record of those, here or in the archive.
 CREATE OR REPLACE FUNCTION dbos_sys.archived_children(p_ids text[])
 RETURNS text[]
@@ -174,7 +154,8 @@ AS $$
 DECLARE
   v_missing text[] := ARRAY(
     SELECT i.id FROM unnest(p_ids) AS i(id)
-    WHERE NOT EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = i.id) AND (SELECT f.chunk FROM dbos_sys.archive_find(i.id) AS f) IS NULL);
+    WHERE NOT EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = i.id) AND (SELECT f.chunk FROM dbos_sys.archive_find(i.id) AS f) IS NULL
+      AND NOT EXISTS (SELECT FROM dbos_sys.exports_with(i.id)));
   v_live record;
 BEGIN
   IF v_missing <> '{}' THEN
@@ -204,6 +185,8 @@ DECLARE
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
   PERFORM dbos_sys.check_primary('delete');
+  -- An export that is being noted has these workflows, or is refused: note_export() waits for this, or this for it.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('dbos_sys.note_export', 0));
   WHILE children LOOP
     v_family := dbos_sys.with_descendants(v_ids || dbos_sys.archived_children(v_ids));
     EXIT WHEN cardinality(v_family) = cardinality(v_ids);
@@ -222,15 +205,15 @@ BEGIN
       EXIT WHEN v_found.chunk IS NULL;
       PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, v_id);
       RETURN QUERY SELECT v_id, 'archive';
-      RETURN QUERY
-      SELECT v_id, 'still in the export ' || e.place FROM dbos_ops.archive_exports AS e
-      WHERE e.partition = dbos_sys.archive_month(v_found.first_ended) ORDER BY e.place;
     END LOOP;
+    -- Wherever it was: it may have been restored since, or archived in other months too.
+    RETURN QUERY SELECT v_id, 'still in the export ' || e.name FROM dbos_sys.exports_with(v_id) AS e(name);
+    RETURN QUERY SELECT v_id, 'may be in the export ' || e.name FROM dbos_sys.unlisted_exports() AS e(name);
   END LOOP;
   DELETE FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = ANY (v_ids);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.delete(text[], boolean, boolean) IS
-'Deletes workflows from the tables and from the archive, with children also those that they started, in both. Returns where each was, and the exports
-of the archive that still hold it: those files are yours to clean. One that has not ended is refused; with force it is cancelled before. Errors: WF001,
-WF010 (in neither; the detail names exports of months that have been dropped), WF013 (has not ended); nothing was changed then.';
+'Deletes workflows from the tables and from the archive, with children also those that they started, in both. Returns where each was, and the noted exports
+of the archive that still hold it, also those of months that were dropped: these files are yours to clean, then forget_export(). One that has not ended
+is refused; with force it is cancelled before. Errors: WF001, WF010 (in neither place, and in no export), WF013 (has not ended); nothing was changed then.';

@@ -273,6 +273,18 @@ AS $$
       digest text NOT NULL,
       PRIMARY KEY (partition, place)
     )'),
+  -- What the columns mean stands in exports.sql.
+  ('export_ids', '
+    CREATE TABLE dbos_ops.export_ids (
+      partition text NOT NULL,
+      place text NOT NULL,
+      digest text NOT NULL,
+      buckets integer NOT NULL,
+      bucket integer NOT NULL,
+      hashes bigint[] NOT NULL,
+      PRIMARY KEY (partition, place, digest, bucket)
+    );
+    CREATE INDEX export_ids_bucket ON dbos_ops.export_ids (bucket, buckets)'),
   ('retention_holds', '
     CREATE TABLE dbos_ops.retention_holds (
       workflow_uuid text PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Out of the archive again, what is known about exports of it, and its end.
+-- Out of the archive again, and its end.
 
 CREATE OR REPLACE FUNCTION dbos_sys.check_archive_tables()
 RETURNS void
@@ -6,7 +6,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF to_regclass('dbos_ops.archive') IS NULL OR to_regclass('dbos_ops.archive_exports') IS NULL OR to_regclass('dbos_ops.retention_holds') IS NULL THEN
+  IF to_regclass('dbos_ops.archive') IS NULL OR to_regclass('dbos_ops.archive_exports') IS NULL OR to_regclass('dbos_ops.export_ids') IS NULL
+    OR to_regclass('dbos_ops.retention_holds') IS NULL THEN
     PERFORM dbos_sys.fail('WF002', 'the tables of the archive are not installed in this database', NULL, 'SELECT dbos_sys.install();');
   END IF;
 END;
@@ -170,37 +171,6 @@ $$;
 COMMENT ON FUNCTION dbos_sys.archive_sum(text) IS
 'SHA-256 over the digests of all chunks of a partition of the archive: another one as soon as anything came in or went. Errors: WF002, WF055 (no such
 partition).';
-
-CREATE OR REPLACE FUNCTION dbos_sys.note_export(partition text, place text, row_count bigint, digest text)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  v_rows bigint;
-BEGIN
-  PERFORM dbos_sys.check_archive_tables();
-  PERFORM dbos_sys.check_primary('note_export');
-  PERFORM dbos_sys.check_text('place', note_export.place);
-  PERFORM dbos_sys.check_text('digest', note_export.digest);
-  PERFORM dbos_sys.check_partition(note_export.partition);
-  EXECUTE format('SELECT COALESCE(sum(a.row_count), 0) FROM dbos_ops.%I AS a', note_export.partition) INTO v_rows;
-  IF v_rows IS DISTINCT FROM note_export.row_count THEN
-    PERFORM dbos_sys.fail('WF055', format('the export of %s has %s rows, the partition %s', note_export.partition, COALESCE(note_export.row_count::text, 'NULL'), v_rows), NULL,
-      'Export it again.');
-  ELSIF dbos_sys.archive_sum(note_export.partition) <> note_export.digest THEN
-    PERFORM dbos_sys.fail('WF055', format('the export of %s is not what the partition has now', note_export.partition),
-      'Its digest is another than archive_sum() gives.', 'Export it again.');
-  END IF;
-  INSERT INTO dbos_ops.archive_exports AS e (partition, place, exported_at, row_count, digest)
-  VALUES (note_export.partition, note_export.place, dbos_sys.now_ms(), v_rows, note_export.digest)
-  ON CONFLICT (partition, place) DO UPDATE SET exported_at = EXCLUDED.exported_at, row_count = EXCLUDED.row_count, digest = EXCLUDED.digest;
-END;
-$$;
-COMMENT ON FUNCTION dbos_sys.note_export(text, text, bigint, text) IS
-'Notes that a partition of the archive has been written to a place and read back; digest is what archive_sum() gave for what was written. delete() names
-the exports that still hold a workflow, drop_archive() wants one. Errors: WF001, WF055 (no such partition, or it has changed since).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_archive(partition text, force boolean DEFAULT false)
 RETURNS bigint

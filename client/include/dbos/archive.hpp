@@ -62,6 +62,9 @@ class Archive {
   std::vector<ArchiveLine> page(const std::string& partition, const std::string& after);
   // Notes that a place holds what sum() stands for, has been written there to stay and was read back.
   void note_export(const std::string& partition, const std::string& place, std::int64_t rows, const std::string& sum);
+  // Says that of the exports of a partition which were noted for a place those with these sums are left there: the database forgets whose workflows the
+  // others had.
+  void forget_exports(const std::string& partition, const std::string& place, const std::vector<std::string>& left);
   // Lines as page() gave them: with those that name the columns, and with all of a chunk's parts. Repeating it changes nothing.
   ArchiveImport import(const std::vector<std::string>& lines);
   // How many workflows were in it. Refused (WF055) unless a noted export holds exactly what is in it, or force. Whether its

@@ -75,6 +75,14 @@ void Archive::note_export(const std::string& partition, const std::string& place
   impl_->call("SELECT dbos_sys.note_export($1, $2, $3, $4)", params, "archive export");
 }
 
+void Archive::forget_exports(const std::string& partition, const std::string& place, const std::vector<std::string>& left) {
+  ArrayBuffer sums(detail::pg::kTextArray, detail::pg::kText);
+  for (const std::string& sum : left) sums.add_text(sum);
+  Params params;
+  params.text(partition).text(place).array(sums);
+  impl_->call("SELECT dbos_sys.forget_export($1, $2, $3)", params, "archive export");
+}
+
 ArchiveImport Archive::import(const std::vector<std::string>& lines) {
   ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
   for (const std::string& line : lines) texts.add_text(line);
