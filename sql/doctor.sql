@@ -112,6 +112,30 @@ SELECT count(pg_temp.workflow('well' || n, 'PENDING', '{"created": 1800000000000
 INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) SELECT 'well' || n, 0, 'DBOS.sleep', 1900000000000 FROM generate_series(1, 1500) AS n;
 SELECT pg_temp.workflow('hangs', 'PENDING', '{"created": 1800000000001}');
 SELECT state, finding FROM dbos_sys.doctor('{stuck}');
+-- Of the last steps; a sleep is one, also when others ended after it was begun.
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) SELECT 'hangs', n, 's', CASE n WHEN 401 THEN 1900000000000 ELSE 1 END FROM generate_series(1, 500) AS n;
+SELECT state, finding FROM dbos_sys.doctor('{stuck}');
+-- However much there is, it reads the oldest, and a few of their steps; what it did not see is not known, and numbers are the least.
+CREATE FUNCTION pg_temp.rows_read() RETURNS numeric LANGUAGE sql AS $$
+  SELECT sum(s.idx_tup_fetch) + sum(s.seq_tup_read) FROM pg_stat_xact_user_tables AS s WHERE s.relid IN ('dbos.workflow_status'::regclass, 'dbos.operation_outputs'::regclass)
+$$;
+UPDATE dbos.operation_outputs SET completed_at_epoch_ms = 1 WHERE workflow_uuid = 'hangs';
+UPDATE dbos.workflow_status SET created_at = 1799999999999 WHERE workflow_uuid = 'hangs';
+SELECT pg_temp.rows_read() AS before \gset
+SELECT f.ids, f.complete, pg_temp.rows_read() - :before AS rows_read FROM dbos_sys.find_stuck(1800000000001, 200, 10) AS f;
+SELECT pg_temp.rows_read() AS before \gset
+SELECT f.ids, f.complete, pg_temp.rows_read() - :before AS rows_read FROM dbos_sys.find_stuck(1800000000001, 200, 1) AS f;
+SELECT f.ids, f.complete FROM dbos_sys.find_stuck(1800000000001, 1502, 2) AS f;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'hangs';
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, created_at) SELECT 'more' || n, 'PENDING', 'checkout', 1800000000001 FROM generate_series(1, 48600) AS n;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, completed_at_epoch_ms) SELECT 'more' || n, 0, 'DBOS.sleep', 1900000000000 FROM generate_series(1, 48600) AS n;
+SELECT state, finding FROM dbos_sys.doctor('{stuck}');
+UPDATE dbos.operation_outputs SET completed_at_epoch_ms = 1 WHERE workflow_uuid = 'well1';
+SELECT state, finding, mend FROM dbos_sys.doctor('{stuck}');
+UPDATE dbos.operation_outputs SET completed_at_epoch_ms = 1 WHERE workflow_uuid LIKE 'well%';
+SELECT state, finding FROM dbos_sys.doctor('{stuck}');
+DELETE FROM dbos.workflow_status WHERE workflow_uuid LIKE 'more%' OR workflow_uuid ~ '^well(1...|[1-9]..)$';
+SELECT state, finding FROM dbos_sys.doctor('{stuck}');
 ROLLBACK;
 
 -- Settings: of a role, of a transaction.

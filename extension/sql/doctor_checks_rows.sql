@@ -170,28 +170,56 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_watched() IS 'warn: executors hold PENDING workflows that neither registered nor belong to an application that watch() was told of.';
 
--- No step for a day, and no sleep or wait that is recorded to end later.
-CREATE OR REPLACE FUNCTION dbos_sys.doctor_stuck(OUT state text, OUT finding text, OUT mend text)
+-- PENDING workflows without a step since then, and without a sleep or wait that is recorded to end later, of the `p_look` oldest, at most `p_most`; and
+-- whether that were all. Of each the last hundred steps that it began are read, so the work has a bound whatever is in the tables; plans are held to
+-- indexes as in prune.sql.
+CREATE OR REPLACE FUNCTION dbos_sys.find_stuck(p_since bigint, p_look integer, p_most integer, OUT ids text[], OUT names text[], OUT complete boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
-DECLARE
-  v_before bigint := dbos_sys.now_ms() - 86400000;
-  v_stuck text[];
 BEGIN
-  SELECT array_agg(format('%s (%s)', dbos_sys.shown(p.workflow_uuid), p.name) ORDER BY p.created_at), min(format('SELECT dbos_sys.cancel(ARRAY[%L]);', p.workflow_uuid))
-  INTO v_stuck, mend
-  FROM (
-    SELECT w.workflow_uuid, w.name, w.created_at, COALESCE(w.started_at_epoch_ms, w.created_at) AS since FROM dbos.workflow_status AS w
-    WHERE w.status = 'PENDING' AND w.created_at < v_before OFFSET 0) AS p
-  WHERE p.since < v_before
-    AND NOT EXISTS (SELECT FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = p.workflow_uuid AND o.completed_at_epoch_ms >= v_before);
-  state := CASE WHEN v_stuck IS NULL THEN 'ok' ELSE 'warn' END;
-  finding := COALESCE(format('%s PENDING workflows recorded no step for a day: ', cardinality(v_stuck)) || dbos_sys.some_of(v_stuck), 'every PENDING workflow recorded a step within a day');
+  WITH oldest AS MATERIALIZED (
+    SELECT w.workflow_uuid, w.name, w.created_at, COALESCE(w.started_at_epoch_ms, w.created_at) AS started FROM dbos.workflow_status AS w
+    WHERE w.status = 'PENDING' AND w.created_at < p_since ORDER BY w.created_at LIMIT p_look),
+  stuck AS (
+    SELECT o.* FROM oldest AS o
+    WHERE o.started < p_since AND NOT EXISTS (
+      SELECT FROM (
+        SELECT s.completed_at_epoch_ms FROM dbos.operation_outputs AS s WHERE s.workflow_uuid = o.workflow_uuid ORDER BY s.function_id DESC LIMIT 100) AS l
+      WHERE l.completed_at_epoch_ms >= p_since)
+    LIMIT p_most)
+  SELECT COALESCE(array_agg(s.workflow_uuid ORDER BY s.created_at, s.workflow_uuid), '{}'), COALESCE(array_agg(s.name ORDER BY s.created_at, s.workflow_uuid), '{}'),
+    count(*) < p_most AND (SELECT count(*) FROM oldest) < p_look
+  INTO ids, names, complete FROM stuck AS s;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.doctor_stuck() IS 'warn: workflows have been PENDING for a day without recording a step; sleeps and waits that end later do not count.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.doctor_stuck(OUT state text, OUT finding text, OUT mend text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_look CONSTANT integer := 50000;
+  v_found record;
+BEGIN
+  SELECT f.ids, f.names, f.complete INTO v_found FROM dbos_sys.find_stuck(dbos_sys.now_ms() - 86400000, v_look, 1000) AS f;
+  state := CASE WHEN v_found.ids <> '{}' THEN 'warn' WHEN v_found.complete THEN 'ok' ELSE 'not known' END;
+  finding := CASE state
+    WHEN 'warn' THEN format('%s%s PENDING workflows recorded no step for a day: ', CASE WHEN v_found.complete THEN '' ELSE 'at least ' END, cardinality(v_found.ids))
+      || dbos_sys.some_of(ARRAY(SELECT format('%s (%s)', dbos_sys.shown(u.id), u.name) FROM unnest(v_found.ids, v_found.names) AS u(id, name)))
+    WHEN 'ok' THEN 'every PENDING workflow recorded a step within a day'
+    ELSE format('the %s oldest PENDING workflows recorded a step within a day; the others were not looked at', v_look) END;
+  mend := CASE state WHEN 'warn' THEN format('SELECT dbos_sys.cancel(ARRAY[%L]);', v_found.ids[1]) END;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.doctor_stuck() IS
+'warn: workflows have been PENDING for a day without recording a step; sleeps and waits that end later do not count. It looks at the 50000 oldest and names
+a thousand at most: at least so many. not known: these are well, and there are more.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_versions(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
