@@ -358,7 +358,7 @@ def standby_refuses(standby):
     for statement in ("CALL dbos_sys.prune()", "SELECT dbos_sys.retain('1 day', workflow => 'w1')", "SELECT dbos_sys.drop_retention(workflow => 'w0')",
                       "SELECT dbos_sys.restore('w1')", "SELECT * FROM dbos_sys.delete(ARRAY['w1'])", "SELECT dbos_sys.archive_partitions()",
                       "SELECT dbos_sys.drop_archive('archive_2026_09', force => true)", "SELECT dbos_sys.note_export('archive_2026_09', '/backup', 1, 'x')",
-                      "SELECT dbos_sys.import_archive('{}')"):
+                      "SELECT dbos_sys.forget_export('archive_2026_09', '/backup')", "SELECT dbos_sys.import_archive('{}')"):
         error = raises("WF050", standby.session(DATABASE), statement)
         if "standby" not in error.message:
             raise AssertionError(f"{statement}: {error.message}")
