@@ -153,6 +153,33 @@ BEGIN
 END;
 $$;
 
+-- For how long after a time the tick fires it, without a backfill.
+CREATE OR REPLACE FUNCTION dbos_sys.schedule_grace()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN GREATEST(60000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
+END;
+$$;
+
+-- Whether somebody may still come to the time of this run, and would make it again were its row gone: our tick, or an executor of an SDK that is
+-- late. For its timer that is ten seconds; when it had lost the database, it tries again up to a minute and a half after the return. A backfill begins where
+-- the schedule's row says that the last firing was, and an SDK writes that after the run.
+CREATE OR REPLACE FUNCTION dbos_sys.may_fire_again(p_id text, p_schedule text, p_created_at bigint, p_now bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN p_created_at > p_now - dbos_sys.schedule_grace() - 120000 OR EXISTS (
+    SELECT FROM dbos.workflow_schedules AS s
+    WHERE s.schedule_name = p_schedule AND s.automatic_backfill
+      AND dbos_sys.fired_ms(s.last_fired_at) < dbos_sys.fired_ms(substr(p_id, length('sched-' || p_schedule || '-') + 1)));
+END;
+$$;
+
 -- Where firing goes on: nothing is left out that is due since less than the grace, and nothing at all with a backfill; but what has been fired
 -- by whoever it was is not looked at again.
 CREATE OR REPLACE FUNCTION dbos_sys.schedule_base(p_next bigint, p_now bigint, p_backfill boolean, p_fired text)
@@ -161,7 +188,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_grace bigint := GREATEST(60000, 5 * dbos_sys.setting_ms('tick_interval', '1s'));
+  v_grace bigint := dbos_sys.schedule_grace();
 BEGIN
   IF p_next >= p_now - v_grace THEN
     RETURN p_next - 1;
