@@ -113,3 +113,57 @@ SELECT pg_temp.clock('2027-01-15 10:02:00') \gset
 TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
 SELECT dbos_sys.schedule_tick();
 SELECT workflow_uuid, inputs FROM pg_temp.runs;
+
+-- A time has one run, however soon what ended is pruned and however late another comes to that time: an SDK fired and its run is over, ticks come
+-- nearly a minute late; the server fired and its run is over, an SDK comes to the time again.
+DELETE FROM dbos.workflow_schedules;
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+SELECT FROM dbos_sys.retain('1 s', workflow => 'ping', force => true);
+CREATE FUNCTION pg_temp.their_run(p_time timestamptz) RETURNS TABLE (new_run text) LANGUAGE sql AS $$
+  INSERT INTO dbos.workflow_status (workflow_uuid, status, name, schedule_name, created_at, updated_at)
+  VALUES ('sched-soon-' || dbos_sys.iso_time((EXTRACT(epoch FROM p_time) * 1000)::bigint), 'ENQUEUED', 'ping', 'soon', dbos_sys.now_ms(), dbos_sys.now_ms())
+  ON CONFLICT DO NOTHING RETURNING workflow_uuid
+$$;
+CREATE FUNCTION pg_temp.run_all() RETURNS void LANGUAGE sql AS
+$$UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = dbos_sys.now_ms(), updated_at = dbos_sys.now_ms() WHERE status = 'ENQUEUED'$$;
+-- One batch after the other, from the start of the policy.
+CREATE FUNCTION pg_temp.prune() RETURNS bigint LANGUAGE sql AS $$
+  SELECT t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', dbos_sys.now_ms() - 1000, 5000, 5000) AS s,
+  LATERAL dbos_sys.prune_take(s.ids, false, false, dbos_sys.now_ms() - 1000, dbos_sys.now_ms()) AS t
+$$;
+SELECT pg_temp.clock('2027-01-15 11:00:30') \gset
+SELECT FROM dbos_sys.create_schedule('soon', 'ping', '* * * * *');
+SELECT dbos_sys.schedule_tick();
+SELECT pg_temp.clock('2027-01-15 11:01:00') \gset
+SELECT * FROM pg_temp.their_run('2027-01-15 11:01:00');
+SELECT pg_temp.run_all(), pg_temp.clock('2027-01-15 11:01:55') \gset
+SELECT pg_temp.prune();
+SELECT dbos_sys.schedule_tick();
+SELECT workflow_uuid, status FROM dbos.workflow_status ORDER BY 1;
+SELECT pg_temp.clock('2027-01-15 11:02:00') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT pg_temp.run_all(), pg_temp.clock('2027-01-15 11:03:59') \gset
+SELECT pg_temp.prune();
+SELECT * FROM pg_temp.their_run('2027-01-15 11:02:00');
+-- Three minutes after it was enqueued a run goes as others do; a preview says the same.
+SELECT pg_temp.clock('2027-01-15 11:04:59.999') \gset
+SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE workflow = 'ping';
+SELECT pg_temp.prune();
+SELECT workflow_uuid, status FROM dbos.workflow_status ORDER BY 1;
+SELECT pg_temp.clock('2027-01-15 11:05:00') \gset
+SELECT pg_temp.prune();
+SELECT count(*) FROM dbos.workflow_status;
+-- With automatic_backfill it also waits until the row of the schedule tells of its time: an SDK that ended between the two, and no tick for an hour.
+SELECT dbos_sys.alter_schedule('soon', '{"automatic_backfill": true}');
+SELECT dbos_sys.schedule_tick();
+SELECT pg_temp.run_all() \gset
+SELECT last_fired_at FROM dbos.workflow_schedules;
+SELECT pg_temp.clock('2027-01-15 11:06:00') \gset
+SELECT * FROM pg_temp.their_run('2027-01-15 11:06:00');
+SELECT pg_temp.run_all(), pg_temp.clock('2027-01-15 12:00:30') \gset
+SELECT pg_temp.prune();
+SELECT workflow_uuid, status FROM dbos.workflow_status ORDER BY 1;
+SELECT dbos_sys.schedule_tick();
+SELECT count(*), min(workflow_uuid), max(workflow_uuid) FROM dbos.workflow_status WHERE status = 'ENQUEUED';
+SELECT pg_temp.prune();
+SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS';

@@ -1,7 +1,8 @@
 -- Pruning: which ended workflows may go, and a batch of them. Everything here works on arrays of ids; prune_rows.sql finds and deletes their rows in all
 -- tables, prune_rounds.sql calls batch by batch.
 -- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent, or a fork of that, may still ask for;
--- one that counts in the window of its queue's rate; one that was restored lately; one whose row another transaction has locked.
+-- one that counts in the window of its queue's rate; one that was restored lately; one of a schedule whose time somebody may come to again; one whose
+-- row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql, and to one process: batches are small, and parallel workers cost more than they read.
 
 -- The next `p_scan` ended workflows by (completed_at, id) after a mark, at most until `p_goal`, or fewer when `p_most` of them are found that this
@@ -95,7 +96,7 @@ BEGIN
     WITH RECURSIVE mine AS MATERIALIZED (
       SELECT w.* FROM unnest(p_ids) AS u(id),
       LATERAL (
-        SELECT s.workflow_uuid, s.parent_workflow_id, s.queue_name, s.rate_limited, s.started_at_epoch_ms
+        SELECT s.workflow_uuid, s.parent_workflow_id, s.queue_name, s.rate_limited, s.started_at_epoch_ms, s.schedule_name, s.created_at
         FROM dbos.workflow_status AS s WHERE s.workflow_uuid = u.id OFFSET 0) AS w),
     -- Who may ask for the result of a child: its parent, and forks of that, of forks of forks, that took over the record of its start.
     family (parent, id) AS (
@@ -124,6 +125,7 @@ BEGIN
       SELECT r.child_workflow_id, r.workflow_uuid FROM recorded AS r WHERE r.result)
     SELECT m.workflow_uuid FROM mine AS m
     WHERE m.workflow_uuid NOT IN (SELECT a.id FROM asked AS a)
+      AND NOT (m.workflow_uuid LIKE 'sched-%' AND dbos_sys.may_fire_again(m.workflow_uuid, m.schedule_name, m.created_at, p_now))
       AND NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
       AND NOT EXISTS (
         SELECT FROM dbos.workflow_status AS c
