@@ -330,6 +330,41 @@ TEST_CASE("no more runs are claimed than there are stacks left") {
   CHECK(most <= 2);
 }
 
+TEST_CASE("a run that is refused while it has no stack leaves the next one to who waits behind it") {
+  Gate blocker;
+  Gate first;
+  Gate second;
+  Process p;
+  p.options.carriers = 1;
+  p.options.max_blocking_steps = 4;
+  p.options.max_stacks = 2;
+  p.workflow<void()>("blocker", [&](Context& ctx) { ctx.step("s", [&] { blocker.pass(); }); });
+  p.workflow<void()>("marker", [&](Context& ctx) {
+    ctx.step("first", [&] { first.pass(); });
+    ctx.step("second", [&] { second.pass(); });
+  });
+  p.workflow<int()>("quick", [](Context&) { return 1; });
+  p.launch();
+  auto blocking = p.start("blocker", "b");
+  auto marking = p.start("marker", "m");
+  blocker.entered.get_future().wait();
+  first.entered.get_future().wait();
+  // The one carrier has tried both when it comes to the marker's second step.
+  auto refused = p.start("quick", "");
+  auto next = p.start("quick", "");
+  first.open.set_value();
+  second.entered.get_future().wait();
+  {
+    std::lock_guard lock(p.database->mutex);
+    p.database->poison.insert(refused->id);
+  }
+  p.clock->advance(10ms);
+  CHECK_THROWS_WITH_AS(p.engine->wait_durable(refused), doctest::Contains("Unicode"), Error);
+  blocker.open.set_value();
+  CHECK(p.result(next) == "1");
+  second.open.set_value();
+}
+
 TEST_CASE("a run that finds no stack is not forgotten when one is given up at that moment") {
   Process p;
   p.options.carriers = 4;

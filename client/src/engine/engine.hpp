@@ -190,6 +190,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void unload(Run& run);
   void ask_load(Run& run);
   void make_ready(Run& run);
+  void wake_starved();
   void take_place(Run& run);
   void leave_place(Run& run, bool for_good = false);
   void code_ended(Run& run);

@@ -42,8 +42,11 @@ void Run::run() {
     std::lock_guard lock(engine.mu_);
     self = std::move(posted);
     freed = engine.stacks_freed_;
-    // Its start was refused, or it was found elsewhere, after it had been posted.
-    if (ended) return;
+    // Its start was refused, or it was found elsewhere, after it had been posted: a stack that was meant for it is for the next.
+    if (ended) {
+      engine.wake_starved();
+      return engine.post_ready();
+    }
   }
   if (!begin(freed)) return;
   for (;;) {
@@ -100,10 +103,7 @@ bool Run::ready() const noexcept {
 // The code has ended: what follows from how.
 void Run::leave() {
   ++engine.stacks_freed_;
-  if (!engine.starved_.empty()) {
-    engine.make_ready(*engine.starved_.front());
-    engine.starved_.pop_front();
-  }
+  engine.wake_starved();
   StopReason why = stop != StopReason::none ? stop : exit_.stop;
   if (why == StopReason::unload) return engine.unload(*this);
   code_done = true;

@@ -121,6 +121,15 @@ void Engine::make_ready(Run& run) {
   ready_.push_back(&run);
 }
 
+// There may be a stack again. Who ended meanwhile, as by a refused start, wants none.
+void Engine::wake_starved() {
+  while (!starved_.empty()) {
+    std::shared_ptr<Run> next = std::move(starved_.front());
+    starved_.pop_front();
+    if (!next->ended) return make_ready(*next);
+  }
+}
+
 // A place of its queue. Without worker concurrency only runs that execute hold one: those that wait may wait for others of the same queue.
 void Engine::take_place(Run& run) {
   auto queue = queues_.find(run.queue);
