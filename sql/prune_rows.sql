@@ -93,6 +93,33 @@ INSERT INTO public.invoice SELECT u.id FROM unnest(pg_temp.many()) AS u(id);
 SELECT (dbos_sys.prune_take(pg_temp.many(), false, false, 1800000000000, 1800000000000)).workflows;
 SELECT count(*), count(workflow) AS not_cleared FROM public.invoice;
 DROP TABLE public.invoice;
+ALTER TABLE dbos.workflow_status ADD CONSTRAINT regress_origin FOREIGN KEY (forked_from) REFERENCES dbos.workflow_status (workflow_uuid) ON DELETE CASCADE;
+SELECT dbos_sys.prune_alone();
+ALTER TABLE dbos.workflow_status DROP CONSTRAINT regress_origin;
+-- Rows of a child table lie at the places of others' rows.
+CREATE TABLE public.more () INHERITS (dbos.operation_outputs);
+SELECT dbos_sys.prune_alone();
+TRUNCATE dbos.operation_outputs;
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id) SELECT 'a', n FROM generate_series(1, 5) AS n;
+INSERT INTO public.more (workflow_uuid, function_id) SELECT 'live', n FROM generate_series(1, 10) AS n;
+SELECT dbos_sys.prune_rows('{a}');
+SELECT o.workflow_uuid, count(*) FROM dbos.operation_outputs AS o GROUP BY 1;
+DROP TABLE public.more;
+-- What a trigger moves to another place goes too.
+CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE dbos.workflow_status SET updated_at = 1 WHERE workflow_uuid = OLD.workflow_uuid; RETURN OLD; END$$;
+CREATE TRIGGER touch AFTER DELETE ON dbos.operation_outputs FOR EACH ROW EXECUTE FUNCTION public.touch();
+SELECT FROM pg_temp.ended('a');
+SELECT dbos_sys.prune_rows('{a}');
+SELECT row_count FROM dbos_sys.prune_find('{a}', NULL);
+SELECT FROM pg_temp.ended('a');
+DO $$
+DECLARE
+  v_found record := dbos_sys.prune_find('{a}', NULL);
+BEGIN
+  PERFORM dbos_sys.prune_found('{a}', v_found, true);
+END$$;
+DROP TRIGGER touch ON dbos.operation_outputs;
+DROP FUNCTION public.touch();
 -- A trigger that does not fire on DELETE is none of these.
 CREATE TRIGGER see AFTER UPDATE ON dbos.operation_outputs FOR EACH ROW EXECUTE FUNCTION public.see();
 SELECT dbos_sys.prune_alone();

@@ -161,7 +161,11 @@ BEGIN
   END IF;
   -- For prune_alone(). It lets a role write past foreign keys and triggers; this one writes no tables but ours and upstream's.
   IF NOT has_parameter_privilege('dbos_sys_worker', 'session_replication_role', 'SET') THEN
-    GRANT SET ON PARAMETER session_replication_role TO dbos_sys_worker;
+    BEGIN
+      GRANT SET ON PARAMETER session_replication_role TO dbos_sys_worker;
+    EXCEPTION WHEN unique_violation OR internal_error THEN
+      NULL;  -- given at this moment for another database: "tuple concurrently updated" has no code of its own
+    END;
   END IF;
 END;
 $$;

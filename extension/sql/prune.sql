@@ -137,7 +137,7 @@ END;
 $$;
 
 -- One batch of ended workflows, of the given ones (in order): locks, looks again, archives, and deletes as many as a batch may have. `took` is the number
--- of given ones that were seen to: the rest is for the next batch.
+-- of given ones that were seen to: the rest is for the next batch. Raises 40001 when a row came, or was changed, since it was archived.
 CREATE OR REPLACE FUNCTION dbos_sys.prune_take(
   p_ids text[], p_undated boolean, p_archive boolean, p_goal bigint, p_now bigint, OUT took integer, OUT workflows bigint, OUT bytes bigint)
 LANGUAGE plpgsql
@@ -151,8 +151,7 @@ DECLARE
   v_ids text[];
   v_places integer[];
   v_packed text[];
-  v_changed boolean := false;
-  v_gone bigint;
+  v_some record;
   v_alone boolean;
   v_found record;
 BEGIN
@@ -182,19 +181,23 @@ BEGIN
   IF p_archive THEN
     v_packed := dbos_sys.archive_batch(v_ids, p_now);
     IF cardinality(v_packed) < workflows THEN
-      v_changed := (dbos_sys.prune_find(v_ids, NULL)).row_count <> v_found.row_count;
-      v_found := dbos_sys.prune_find(v_packed, NULL);
-      workflows := cardinality(v_packed);
+      v_some := dbos_sys.prune_find(v_packed, NULL);
+      IF dbos_sys.prune_find(v_ids, NULL) IS DISTINCT FROM v_found THEN
+        RAISE serialization_failure USING MESSAGE = 'rows were written to a workflow while it was archived';
+      END IF;
+      v_found := v_some;
+      v_ids := v_packed;
+      workflows := cardinality(v_ids);
     END IF;
   END IF;
   bytes := v_found.byte_count;
   -- Each plan of the session is made anew after such a change: for a few it is dearer than the cascades.
   v_alone := workflows >= 400 AND dbos_sys.prune_alone();
   PERFORM set_config('session_replication_role', 'replica', true) WHERE v_alone;
-  v_gone := dbos_sys.prune_found(v_found);
+  PERFORM dbos_sys.prune_found(v_ids, v_found, p_archive);
   PERFORM set_config('session_replication_role', 'origin', true) WHERE v_alone;
   -- Steps, inputs and outputs have no foreign key: somebody may have written one after it was packed.
-  IF p_archive AND (v_changed OR v_gone <> v_found.row_count OR (dbos_sys.prune_find(v_packed, 1)).row_count > 0) THEN
+  IF p_archive AND (dbos_sys.prune_find(v_ids, 1)).row_count > 0 THEN
     RAISE serialization_failure USING MESSAGE = 'rows were written to a workflow while it was archived';
   END IF;
 END;
