@@ -161,14 +161,16 @@ BEGIN
 END;
 $$;
 
--- What of pg_cron is here: in which database do its jobs lie, which of them prune, and how did the last run of each end.
-CREATE OR REPLACE FUNCTION dbos_sys.cron_prune(OUT jobs bigint, OUT inactive bigint, OUT failed text, OUT ended timestamptz, OUT hidden text)
+-- What of pg_cron is here: in which database do its jobs lie, which of them prune or maintain, how many of these prune whatever
+-- dbos_sys.prune_interval says, and how did the last run of each end.
+CREATE OR REPLACE FUNCTION dbos_sys.cron_prune(OUT jobs bigint, OUT inactive bigint, OUT pruning bigint, OUT failed text, OUT ended timestamptz, OUT hidden text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   jobs := 0;
   inactive := 0;
+  pruning := 0;
   IF to_regnamespace('cron') IS NOT NULL AND NOT has_schema_privilege('cron', 'USAGE') THEN
     hidden := 'jobs of pg_cron are hidden';
     RETURN;
@@ -179,14 +181,15 @@ BEGIN
   -- pg_cron shows a role its own jobs.
   hidden := CASE WHEN NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles AS r WHERE r.rolname = current_user) THEN 'jobs of other roles are hidden' END;
   EXECUTE $q$
-    SELECT count(*) FILTER (WHERE j.active), count(*) FILTER (WHERE NOT j.active) FROM cron.job AS j
-    WHERE j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO jobs, inactive;
+    SELECT count(*) FILTER (WHERE j.active), count(*) FILTER (WHERE NOT j.active), count(*) FILTER (WHERE j.active AND j.command ~* 'dbos_sys\.prune\y')
+    FROM cron.job AS j WHERE j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO jobs, inactive, pruning;
   IF to_regclass('cron.job_run_details') IS NOT NULL THEN
+    -- A run that never came to a connection has no times.
     EXECUTE $q$
       SELECT min(l.return_message) FILTER (WHERE l.status = 'failed'), max(l.end_time) FILTER (WHERE l.status = 'succeeded')
       FROM cron.job AS j CROSS JOIN LATERAL (
         SELECT d.status, d.return_message, d.end_time FROM cron.job_run_details AS d
-        WHERE d.jobid = j.jobid AND d.end_time IS NOT NULL ORDER BY d.runid DESC LIMIT 1) AS l
+        WHERE d.jobid = j.jobid AND (d.end_time IS NOT NULL OR d.status = 'failed') ORDER BY d.runid DESC LIMIT 1) AS l
       WHERE j.active AND j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO failed, ended;
   END IF;
 END;
@@ -222,6 +225,18 @@ BEGIN
 END;
 $$;
 
+-- Whether a schedule runs a workflow that prunes, as far as names tell.
+CREATE OR REPLACE FUNCTION dbos_sys.scheduled_prune()
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN to_regclass('dbos.workflow_schedules') IS NOT NULL AND EXISTS (
+    SELECT FROM dbos.workflow_schedules AS s WHERE s.status = 'ACTIVE' AND concat_ws(' ', s.schedule_name, s.workflow_name) ~* 'prun(e|ing)');
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_prune(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -232,21 +247,28 @@ DECLARE
   v_kept record;
   v_ended bigint;
   v_ago bigint;
+  v_off boolean := dbos_sys.setting_ms('prune_interval', '60s') = 0;
+  v_nobody boolean := false;
   v_tables boolean := dbos_sys.has_tables();
   v_elsewhere text := (
     SELECT format('in database %I, where pg_cron lives: SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', h.name, current_database())
     FROM dbos_sys.cron_home() AS h(name) WHERE h.name <> current_database());
 BEGIN
-  SELECT c.jobs, c.inactive, c.failed, c.ended, c.hidden INTO v_cron FROM dbos_sys.cron_prune() AS c;
+  SELECT c.jobs, c.inactive, c.pruning, c.failed, c.ended, c.hidden INTO v_cron FROM dbos_sys.cron_prune() AS c;
   SELECT f.rows, f.old, f.bytes INTO v_rows FROM dbos_sys.finished_rows() AS f WHERE v_tables;
   SELECT r.policies, r.ended_at, r.failure INTO v_kept FROM dbos_sys.retention_state() AS r;
   -- Whoever ran it: pg_cron, the worker, a client, a scheduled workflow.
   v_ended := COALESCE(v_kept.ended_at, CASE WHEN v_kept.policies IS NULL THEN (EXTRACT(epoch FROM v_cron.ended) * 1000)::bigint END);
   v_ago := (dbos_sys.now_ms() - v_ended) / 60000;
+  -- Whoever ran the last round, none of those that are known runs another.
+  v_off := v_off AND v_cron.pruning = 0;
+  IF v_off AND v_cron.hidden IS NULL AND v_kept.policies > 0 AND v_tables THEN
+    v_nobody := NOT dbos_sys.scheduled_prune();
+  END IF;
   state := CASE
     WHEN v_cron.failed IS NOT NULL OR v_kept.failure IS NOT NULL THEN 'bad'
     WHEN NOT v_tables THEN 'not known'
-    WHEN v_kept.policies = 0 THEN 'warn'
+    WHEN v_kept.policies = 0 OR v_nobody THEN 'warn'
     WHEN v_ago <= 1500 THEN 'ok'
     WHEN v_ago IS NULL AND (v_cron.jobs > 0 OR v_kept.policies > 0 OR (v_cron.hidden IS NOT NULL AND v_rows.old = 0)) THEN 'not known' ELSE 'warn' END;
   finding := array_to_string(array_remove(ARRAY[
@@ -254,17 +276,21 @@ BEGIN
     CASE WHEN v_kept.policies > 0 THEN format('%s retention policies', v_kept.policies) ELSE 'no retention policy' END,
     CASE WHEN v_cron.jobs > 0 THEN format('%s pg_cron jobs', v_cron.jobs) WHEN v_cron.inactive > 0 THEN 'a pg_cron job that is switched off'
       WHEN v_kept.policies IS NULL THEN 'no job that prunes' END,
+    CASE WHEN v_nobody THEN 'nothing prunes: dbos_sys.prune_interval is 0, and neither a pg_cron job nor a schedule does'
+      WHEN v_off THEN 'dbos_sys.prune_interval is 0' END,
     CASE WHEN state = 'bad' THEN 'the last run failed: ' || COALESCE(v_cron.failed, v_kept.failure)
       WHEN v_ago IS NOT NULL THEN format('the last run ended %s min ago', v_ago) ELSE 'no run has ended yet' END,
     v_cron.hidden,
     CASE WHEN v_rows.old > 0 THEN format('%s workflows ended more than 30 days ago', CASE WHEN v_rows.old >= 1000 THEN '1000 and more' ELSE v_rows.old::text END) END,
     CASE WHEN v_tables THEN format('about %s workflows, %s', v_rows.rows, pg_size_pretty(v_rows.bytes)) END], NULL), '; ');
   -- Step by step, each where it is to be done.
-  mend := CASE WHEN v_kept.policies > 0 THEN upper(left(v_elsewhere, 1)) || substr(v_elsewhere, 2)
+  mend := CASE
+    WHEN v_nobody THEN 'ALTER SYSTEM SET dbos_sys.prune_interval = ''1min''; SELECT pg_reload_conf();  -- or, with pg_cron: SELECT * FROM dbos_sys.schedule_maintenance();'
+    WHEN v_kept.policies > 0 THEN upper(left(v_elsewhere, 1)) || substr(v_elsewhere, 2)
     ELSE CASE WHEN v_kept.policies IS NULL OR NOT v_tables THEN 'SELECT dbos_sys.install(); ' ELSE '' END || 'SELECT dbos_sys.retain(keep => ''30 days'', force => true);  -- '
       || COALESCE('then, ' || v_elsewhere, 'and see that somebody runs prune()') END;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_prune() IS
-'ok: a run of prune() or of a pg_cron job that calls it ended within 25 hours. bad: the last one failed. warn: nothing prunes, or not for so long. not
-known: a job or policy is there and no run has ended yet, or jobs are hidden.';
+'ok: a run of prune() or of a pg_cron job that calls it ended within 25 hours. bad: the last one failed, be it that pg_cron got no connection. warn:
+nothing prunes (dbos_sys.prune_interval is 0, and no job or schedule does), or not for so long. not known: a job or policy is there and no run has ended yet, or jobs are hidden.';
