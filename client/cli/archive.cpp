@@ -20,6 +20,16 @@ constexpr int kTries = 3;
 // Lines of one import; the parts of a chunk are never divided.
 constexpr std::size_t kImportBytes = 4'194'304;
 
+// As many workflows of a file are named.
+constexpr std::int64_t kNamed = 5;
+
+// As a literal of SQL.
+std::string quoted(const std::string& text) {
+  std::string literal = "'";
+  for (char c : text) literal += c == '\'' ? std::string("''") : std::string(1, c);
+  return literal + "'";
+}
+
 Archive open(const Common& common) { return Archive({.database = common.db}); }
 
 std::string size_text(std::int64_t bytes) {
@@ -72,6 +82,9 @@ class Exporter {
                 "export it when nothing that ended in that month is archived or restored");
   }
 
+  // Of a partition that is empty now: which files still have workflows of it?
+  void tell_of_empty(const std::string& partition) { tidy(partition, "", {}); }
+
  private:
   struct Whole {
     ArchiveManifest manifest;
@@ -105,6 +118,41 @@ class Exporter {
     }
   }
 
+  // An earlier export that has workflows which are not in the archive.
+  struct Kept {
+    ArchiveManifest manifest;
+    std::vector<std::string> some = {};  // of those workflows
+    std::int64_t workflows = 0;
+    bool superseded = true;
+  };
+
+  // Reads an export; which of its workflows are in other chunks than these?
+  Kept beyond(const ArchiveManifest& manifest, const std::set<std::string>& chunks) const {
+    Kept kept{.manifest = manifest};
+    read_archive_file(target_, manifest, [&](const std::string& line, const std::string& chunk) {
+      if (chunk.empty() || chunks.contains(chunk)) return;
+      kept.superseded = false;
+      for (const std::string& id : ids_of_line(line)) {
+        if (kept.workflows++ < kNamed) kept.some.push_back(id);
+      }
+    });
+    return kept;
+  }
+
+  // It may be the only copy of what it has, so people remove it.
+  void tell(const Kept& kept, const std::vector<std::string>& left) const {
+    std::string ids;
+    for (const std::string& id : kept.some) ids += (ids.empty() ? "" : ", ") + printable(id);
+    if (kept.workflows > kNamed) ids += " and " + std::to_string(kept.workflows - kNamed) + " more";
+    std::string others;
+    for (const std::string& sum : left)
+      if (sum != kept.manifest.sum) others += (others.empty() ? "" : ",") + sum;
+    std::cerr << "kept, for it has workflows that the archive has not (" << ids << "): " << kept.manifest.file << "\n"
+              << "  to have them forgotten, remove it and " << kept.manifest.name() << ", then: SELECT dbos_sys.forget_export("
+              << quoted(kept.manifest.partition) << ", " << quoted(target_.place()) << (others.empty() ? "" : ", keep => '{" + others + "}'")
+              << ");\n";
+  }
+
   // A file that no manifest names; one of an earlier run may be the same.
   void discard(const ArchiveManifest& manifest) {
     auto manifests = read_manifests(target_);
@@ -115,22 +163,23 @@ class Exporter {
   // The database learns of an export before files that it replaces go, and forgets those after.
   void note(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
     archive_.note_export(manifest.partition, target_.place(), manifest.rows, manifest.sum);
-    archive_.forget_exports(manifest.partition, target_.place(), tidy(manifest, chunks));
+    archive_.forget_exports(manifest.partition, target_.place(), tidy(manifest.partition, manifest.sum, chunks));
   }
 
   // Removes earlier exports of the partition all of whose chunks are in this one, as what was deleted meanwhile is still in them; and files of
   // exports that broke off. An export from before the partition was dropped has other chunks: it is the only copy. Returns
   // the sums of the exports that are left.
-  std::vector<std::string> tidy(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
+  std::vector<std::string> tidy(const std::string& partition, const std::string& sum, const std::set<std::string>& chunks) {
     std::set<std::string> named;
     std::vector<std::string> left;
+    std::vector<Kept> kept;
     for (const ArchiveManifest& other : read_manifests(target_)) {
       bool superseded = false;
-      if (other.partition == manifest.partition && other.sum != manifest.sum) {
+      if (other.partition == partition && other.sum != sum) {
         try {
-          auto others = verify_archive_file(target_, other);
-          superseded = std::includes(chunks.begin(), chunks.end(), others.begin(), others.end());
-          if (!superseded) std::cerr << "kept, for it has workflows that the archive has not: " << other.file << "\n";
+          Kept found = beyond(other, chunks);
+          superseded = found.superseded;
+          if (!superseded) kept.push_back(std::move(found));
         } catch (const Error& damaged) {
           std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
         }
@@ -140,10 +189,11 @@ class Exporter {
         continue;
       }
       named.insert(other.file);
-      if (other.partition == manifest.partition) left.push_back(other.sum);
+      if (other.partition == partition) left.push_back(other.sum);
     }
+    for (const Kept& one : kept) tell(one, left);
     for (const std::string& name : target_.names())
-      if (partition_of_file(name) == manifest.partition && !named.contains(name)) target_.remove(name);
+      if (partition_of_file(name) == partition && !named.contains(name)) target_.remove(name);
     return left;
   }
 
@@ -251,9 +301,11 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
   Archive archive = open(common);
   auto partitions = chosen(
       archive.partitions(), arguments.partitions, [](const ArchivePartition& p) { return p.name; }, "the archive");
-  std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
   auto target = folder_to_write(arguments.to);
   Exporter exporter(archive, *target);
+  for (const auto& partition : partitions)
+    if (partition.workflows == 0) exporter.tell_of_empty(partition.name);
+  std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
   nlohmann::json rows = nlohmann::json::array();
   for (const auto& partition : partitions) {
     auto [manifest, written] = exporter.run(partition.name);

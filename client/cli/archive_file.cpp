@@ -290,6 +290,15 @@ void read_archive_file(const ArchiveTarget& target, const ArchiveManifest& manif
   if (lines != manifest.lines || stamps.hex() != manifest.sum) fail_altered(manifest.file, "its lines are not those that the manifest counts");
 }
 
+std::vector<std::string> ids_of_line(const std::string& line) {
+  auto head = nlohmann::json::parse(line.substr(0, line.find(", \"data\" :")) + "}", nullptr, false);
+  try {
+    return head.at("part") == 0 ? head.at("ids").get<std::vector<std::string>>() : std::vector<std::string>{};
+  } catch (const nlohmann::json::exception&) {
+    return {};  // the file's SHA-256 will tell
+  }
+}
+
 std::set<std::string> verify_archive_file(const ArchiveTarget& target, const ArchiveManifest& manifest) {
   std::set<std::string> chunks;
   read_archive_file(target, manifest, [&](const std::string&, const std::string& chunk) {
