@@ -104,6 +104,15 @@ SELECT d.name, d.finding FROM dbos_sys.doctor() AS d WHERE d.finding LIKE '%does
 SELECT d.state, replace(d.finding, '; pg_cron keeps', '') AS finding, d.mend FROM dbos_sys.doctor('{prune job}') AS d;
 ROLLBACK;
 
+-- The policy that it offers is one to look at, for who is here.
+BEGIN;
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name, completed_at)
+VALUES ('k1', 'SUCCESS', 'kept', NULL, 1), ('k2', 'SUCCESS', 'kept', NULL, 2), ('k3', 'SUCCESS', 'w', 'o''shop', 3), ('k4', 'PENDING', 'w', 'live', NULL);
+SELECT d.mend FROM dbos_sys.doctor('{prune job}') AS d;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'k3';
+SELECT d.mend FROM dbos_sys.doctor('{prune job}') AS d;
+ROLLBACK;
+
 -- All that hang are seen, however many older ones are well.
 BEGIN;
 SELECT pg_temp.at(86402) AS t \gset

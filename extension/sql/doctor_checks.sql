@@ -237,6 +237,28 @@ BEGIN
 END;
 $$;
 
+-- A policy to look at, which deletes nothing yet: of the application, else of the workflow, that most of the oldest finished ones are of.
+CREATE OR REPLACE FUNCTION dbos_sys.policy_to_try(p_tables boolean)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_selects text;
+BEGIN
+  IF p_tables THEN
+    SELECT CASE WHEN w.application_name IS NOT NULL THEN format('application => %L', w.application_name) ELSE format('workflow => %L', w.name) END INTO v_selects
+    FROM (
+      SELECT o.application_name, CASE WHEN o.application_name IS NULL THEN o.name END AS name FROM dbos.workflow_status AS o
+      WHERE o.completed_at IS NOT NULL ORDER BY o.completed_at LIMIT 1000) AS w
+    WHERE COALESCE(w.application_name, w.name) <> ''
+    GROUP BY w.application_name, w.name ORDER BY w.application_name IS NULL, count(*) DESC, 1 LIMIT 1;
+  END IF;
+  RETURN format('BEGIN; SELECT dbos_sys.retain(''30 days'', %s); SELECT * FROM dbos_sys.prune(dry_run => true); ROLLBACK;',
+    COALESCE(v_selects, 'application => ''NAME'''));
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_prune(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -287,8 +309,8 @@ BEGIN
   mend := CASE
     WHEN v_nobody THEN 'ALTER SYSTEM SET dbos_sys.prune_interval = ''1min''; SELECT pg_reload_conf();  -- or, with pg_cron: SELECT * FROM dbos_sys.schedule_maintenance();'
     WHEN v_kept.policies > 0 THEN upper(left(v_elsewhere, 1)) || substr(v_elsewhere, 2)
-    ELSE CASE WHEN v_kept.policies IS NULL OR NOT v_tables THEN 'SELECT dbos_sys.install(); ' ELSE '' END || 'SELECT dbos_sys.retain(keep => ''30 days'', force => true);  -- '
-      || COALESCE('then, ' || v_elsewhere, 'and see that somebody runs prune()') END;
+    ELSE CASE WHEN v_kept.policies IS NULL OR NOT v_tables THEN 'SELECT dbos_sys.install(); ' ELSE '' END || dbos_sys.policy_to_try(v_tables) || '  -- shows what would go; then retain(…) for good, and '
+      || COALESCE(v_elsewhere, 'see that somebody runs prune()') END;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_prune() IS

@@ -84,7 +84,8 @@ def other_database(workers):
         bare.query("CREATE EXTENSION dbos_sys")
         equal(bare.query("SELECT state, finding, mend FROM dbos_sys.doctor('{prune job}')"), [["not known",
               f"DBOS tables are not installed here; no retention policy; no job that prunes; no run has ended yet; pg_cron keeps its jobs in database {HOME}",
-              "SELECT dbos_sys.install(); SELECT dbos_sys.retain(keep => '30 days', force => true);  -- then, in database "
+              "SELECT dbos_sys.install(); BEGIN; SELECT dbos_sys.retain('30 days', application => 'NAME'); "
+              "SELECT * FROM dbos_sys.prune(dry_run => true); ROLLBACK;  -- shows what would go; then retain(…) for good, and in database "
               f"{HOME}, where pg_cron lives: SELECT * FROM dbos_sys.schedule_maintenance(database => 'bare');"]], "the doctor before install()")
         equal(home.value(f"SELECT dbos_sys.unschedule_maintenance('{SYSTEM}')"), "2", "jobs removed")
         equal(home.query("SELECT jobname FROM cron.job"), [["other"]], "jobs left")
