@@ -66,6 +66,32 @@ BEGIN
 END;
 $$;
 
+-- Marks a workflow of a chunk, which the caller has locked, as one that was forked; where it bears the mark nothing changes, and archive_sum() neither.
+CREATE OR REPLACE FUNCTION dbos_sys.archive_forked(p_first bigint, p_chunk uuid, p_id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_place integer := (
+    SELECT c.place - 1 FROM dbos_ops.archive AS a JOIN dbos_ops.archive_shapes AS s ON s.shape = a.shape,
+    LATERAL jsonb_array_elements_text(s.columns -> 's') WITH ORDINALITY AS c(name, place)
+    WHERE a.first_ended = p_first AND a.chunk = p_chunk AND a.part = 0 AND c.name = 'was_forked_from');
+  v_data text;
+BEGIN
+  SELECT string_agg(CASE WHEN l.id = p_id AND starts_with(l.line, 's') THEN 's' || m.line ELSE l.line END, E'\n' ORDER BY l.place) INTO v_data
+  FROM dbos_sys.archive_lines(p_first, p_chunk) AS l, LATERAL (
+    -- The other columns as they were written.
+    SELECT '[' || string_agg(CASE WHEN e.place = v_place + 1 THEN 'true' ELSE e.value::text END, ', ' ORDER BY e.place) || ']' AS line
+    FROM json_array_elements(CASE WHEN l.id = p_id AND starts_with(l.line, 's') THEN substr(l.line, 2)::json END) WITH ORDINALITY AS e(value, place)) AS m
+  WHERE l.part = 0;
+  UPDATE dbos_ops.archive AS a
+  SET data = v_data, digest = dbos_sys.archive_digest(s.columns, to_jsonb(a) || jsonb_build_object('data', v_data))
+  FROM dbos_ops.archive_shapes AS s
+  WHERE s.shape = a.shape AND a.first_ended = p_first AND a.chunk = p_chunk AND a.part = 0 AND a.data <> v_data;
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.fork(
   id text, start_step integer DEFAULT 0, new_id text DEFAULT NULL, queue text DEFAULT NULL, version text DEFAULT NULL, partition_key text DEFAULT NULL)
 RETURNS text
@@ -86,7 +112,7 @@ BEGIN
   PERFORM dbos_sys.check_text('partition_key', fork.partition_key) WHERE fork.partition_key IS NOT NULL;
   PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = fork.id FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    -- Out of the archive for this moment, and back with the mark that it was forked.
+    -- Into the tables for this moment; the archive keeps what it has, with the mark that it was forked.
     SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(fork.id) AS a;
     IF v_found.chunk IS NULL THEN
       -- Unless it was restored between the two looks.
@@ -94,7 +120,6 @@ BEGIN
       PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = fork.id FOR NO KEY UPDATE;
     ELSE
       PERFORM dbos_sys.restore_rows(fork.id, v_found.first_ended, v_found.chunk);
-      PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, fork.id);
     END IF;
   END IF;
   PERFORM dbos_sys.check_fork(fork.id, COALESCE(fork.start_step, 0), v_new);
@@ -111,10 +136,11 @@ BEGIN
   ON CONFLICT (workflow_uuid) DO UPDATE SET inputs = EXCLUDED.inputs, retention_timestamp = EXCLUDED.retention_timestamp;
   PERFORM dbos_sys.fork_rows(fork.id, v_new, fork.start_step, v_now);
   PERFORM dbos_sys.fork_children(v_new);
-  UPDATE dbos.workflow_status AS w SET was_forked_from = true WHERE w.workflow_uuid = fork.id;
   IF v_found IS NOT NULL THEN
-    PERFORM dbos_sys.archive_rows(ARRAY[fork.id], v_now);
     PERFORM dbos_sys.prune_rows(ARRAY[fork.id]);
+    PERFORM dbos_sys.archive_forked(v_found.first_ended, v_found.chunk, fork.id);
+  ELSE
+    UPDATE dbos.workflow_status AS w SET was_forked_from = true WHERE w.workflow_uuid = fork.id;
   END IF;
   PERFORM dbos_sys.wake(true, false);
   RETURN v_new;
@@ -122,8 +148,8 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.fork(text, integer, text, text, text, text) IS
 'Starts a copy of a workflow, which has recorded what the original has below start_step and runs on from there; returns its id. The original may be in the
-archive, where it stays; children whose results the fork will ask for come back from there. queue NULL: the internal queue; version NULL: the original''s. As upstream''s fork, messages are not copied. Errors: WF001,
-WF010 (no such workflow), WF011 (new_id exists), WF053, WF054 (as restore()).';
+archive, where it stays and is marked as forked: the first fork changes archive_sum(), no other does; children whose results the fork will ask for come
+back from there. queue NULL: the internal queue; version NULL: the original''s. As upstream''s fork, messages are not copied. Errors: WF001, WF010 (no such workflow), WF011 (new_id exists), WF053, WF054 (as restore()).';
 
 -- Archived workflows that these started, by the record of those, here or in the archive.
 CREATE OR REPLACE FUNCTION dbos_sys.archived_children(p_ids text[])
