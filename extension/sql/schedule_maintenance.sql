@@ -7,16 +7,20 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  -- To current_setting() it is for superusers.
-  v_lives text := (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name' AND s.setting <> current_database());
+  -- Here when the library is loaded; to current_setting() it is for superusers.
+  v_home text := (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name');
+  v_lives text := NULLIF(v_home, current_database());
 BEGIN
   IF to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
     RETURN;
   END IF;
   PERFORM dbos_sys.fail('WF056', format('pg_cron is not in database %I', current_database()),
-    CASE WHEN v_lives IS NOT NULL THEN format('On this server it lives in database %I.', v_lives) END,
+    CASE WHEN v_lives IS NOT NULL THEN format('On this server it lives in database %I.', v_lives)
+      WHEN v_home IS NOT NULL THEN 'The server has loaded it, for this database.' END,
     CASE WHEN v_lives IS NOT NULL
-      THEN format('In %I, with dbos_sys created there too (install() is not needed): SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', v_lives, p_database)
+      THEN format('In %I, with pg_cron and dbos_sys created there (install() is not needed): SELECT * FROM dbos_sys.schedule_maintenance(database => %L);', v_lives, p_database)
+      WHEN v_home IS NOT NULL AND to_regclass('cron.job') IS NOT NULL THEN 'ALTER EXTENSION pg_cron UPDATE; (1.4 or newer is needed), then again.'
+      WHEN v_home IS NOT NULL THEN 'CREATE EXTENSION pg_cron; then again.'
       ELSE 'With pg_cron (1.4 or newer) in shared_preload_libraries, beside what is there, and cron.database_name in the configuration: CREATE EXTENSION pg_cron; '
         'Or have CALL dbos_sys.prune(); called by cron, a client, or a scheduled workflow.' END);
 END;
