@@ -30,7 +30,7 @@ std::string quoted(const std::string& text) {
   return literal + "'";
 }
 
-Archive open(const Common& common) { return Archive({.database = common.db}); }
+Archive open(const Common& common) { return Archive({.database = common.db, .log = tell}); }
 
 std::string size_text(std::int64_t bytes) {
   constexpr std::int64_t kKilo = 1024;

@@ -100,7 +100,8 @@ void run_init(const Common& common, const InitArguments& arguments) {
                                             .owner = arguments.owner,
                                             .maintenance_database = arguments.maintenance_database,
                                             .plain_script = arguments.plain ? kPlainScript : nullptr,
-                                            .server_settings = arguments.settings});
+                                            .server_settings = arguments.settings,
+                                            .log = tell});
   bool restart = std::any_of(report.settings.begin(), report.settings.end(), [](const AppliedSetting& setting) { return setting.restart; });
   if (common.json) {
     nlohmann::json out = {
@@ -132,14 +133,14 @@ void run_init(const Common& common, const InitArguments& arguments) {
 }
 
 void run_migrate(const Common& common, const MigrateArguments& arguments) {
-  auto tell = [&](const MigrationStep& step) {
+  auto told = [&](const MigrationStep& step) {
     if (common.json) return;
     if (!arguments.dry_run) std::cout << step.version << (step.online ? " online\n" : "\n") << std::flush;
     else
       for (const std::string& statement : step.statements)
         std::cout << "-- " << step.version << (step.online ? " online\n" : "\n") << statement << ";\n";
   };
-  MigrateReport report = migrate_system_database({.database = common.db, .force = arguments.force, .dry_run = arguments.dry_run}, tell);
+  MigrateReport report = migrate_system_database({.database = common.db, .force = arguments.force, .dry_run = arguments.dry_run, .log = tell}, told);
   if (common.json) {
     nlohmann::json steps = nlohmann::json::array();
     for (const MigrationStep& step : report.steps)
@@ -206,11 +207,7 @@ void run_start(const Common& common, const StartArguments& arguments) {
                        .deduplication_id = arguments.deduplication_id,
                        .version = arguments.version,
                        .class_name = arguments.class_name};
-  // A queue that is not registered; what fails is thrown.
-  auto warn = [](LogLevel level, std::string_view text) {
-    if (level == LogLevel::warning) std::cerr << "dbos-sys: warning: " << printable(std::string(text)) << "\n";
-  };
-  Client client({.database = common.db, .application = common.application, .log = warn});
+  Client client = connect(common);
   auto handle = client.enqueue_json(arguments.name, arguments.queue, std::move(options), envelope(arguments.args));
   nlohmann::json out = {{"id", handle.id()}, {"queue", arguments.queue}};
   if (arguments.wait) out["result"] = handle.result();

@@ -14,7 +14,7 @@ namespace dbos::cli {
 
 namespace {
 
-Retention open(const Common& common) { return Retention({.database = common.db}); }
+Retention open(const Common& common) { return Retention({.database = common.db, .log = tell}); }
 
 std::optional<Milliseconds> span_option(const char* option, const std::string& text) {
   if (text.empty()) return {};

@@ -54,7 +54,7 @@ int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::str
 }
 
 std::string in_our_words(std::string hint) {
-  static const std::array<std::pair<std::regex, const char*>, 9> words{{
+  static const std::array<std::pair<std::regex, const char*>, 11> words{{
       {std::regex(R"((or mean it: )(?:[a-z_]+\(…, )?force => true\)?\.?)"), "$1--force"},
       {std::regex(R"(or NULL for all of them\.)"), "or leave it out."},
       {std::regex(R"(SELECT \* FROM dbos_sys\.retention\(\); lists them\.)"), "dbos-sys retain list"},
@@ -63,6 +63,8 @@ std::string in_our_words(std::string hint) {
       {std::regex(R"(SELECT name FROM dbos_sys\.schedules\(\) lists them\.)"), "dbos-sys schedules list"},
       {std::regex(R"(SELECT workflow_uuid FROM dbos_sys\.list\(\) shows the ids\.)"), "dbos-sys list shows ids"},
       {std::regex(R"(SELECT workflow_uuid FROM dbos_sys\.list\(archived => true\) shows the ids\.)"), "dbos-sys list --archived shows ids"},
+      {std::regex(R"(SELECT dbos_sys\.register_queue\('.*'\))"), "dbos-sys queues register NAME"},
+      {std::regex(R"(SELECT \* FROM dbos_sys\.prune\(dry_run => true\) shows)"), "dbos-sys prune --dry-run shows"},
       {std::regex(R"(SELECT \* FROM dbos_sys\.history\(id\) shows)"), "dbos-sys history shows"},
   }};
   for (const auto& [pattern, ours] : words) hint = std::regex_replace(hint, pattern, ours);

@@ -3,10 +3,24 @@
 #include <algorithm>
 #include <dbos/error.hpp>
 #include <iostream>
+#include <mutex>
+#include <set>
+
+#include "text.hpp"
+#include "usage.hpp"
 
 namespace dbos::cli {
 
-Client connect(const Common& common) { return Client({.database = common.db, .application = common.application}); }
+void tell(LogLevel level, std::string_view text) {
+  static std::mutex mutex;
+  static std::set<std::string> told;
+  if (level == LogLevel::debug) return;
+  std::string line = in_our_words(std::string(text));
+  std::lock_guard lock(mutex);
+  if (told.insert(line).second) std::cerr << "dbos-sys: " << (level == LogLevel::info ? "notice" : "warning") << ": " << printable(line) << "\n";
+}
+
+Client connect(const Common& common) { return Client({.database = common.db, .application = common.application, .log = tell}); }
 
 void require_ids(const std::vector<std::string>& ids) {
   if (std::any_of(ids.begin(), ids.end(), [](const std::string& id) { return id.empty(); }))

@@ -5,11 +5,15 @@
 #include <dbos/client.hpp>
 #include <dbos/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "commands.hpp"
 
 namespace dbos::cli {
+
+// What the library and the server say beside results, on the error output; each once.
+void tell(LogLevel level, std::string_view text);
 
 Client connect(const Common& common);
 

@@ -26,6 +26,8 @@ struct InitOptions {
   // Also tells the server by ALTER SYSTEM what one that has nothing but this database should be told (extension/dbos_sys.conf), and gives the
   // hot tables their storage parameters. What is met already, or set beyond it, stays. Asks for a superuser.
   bool server_settings = false;
+  // What the server says by NOTICE (info) and WARNING.
+  LogSink log = {};
 };
 
 struct AppliedSetting {
@@ -62,6 +64,8 @@ struct MigrateOptions {
   // Only tells the steps.
   bool dry_run = false;
   Milliseconds connect_timeout{5000};
+  // What the server says by NOTICE (info) and WARNING.
+  LogSink log = {};
 };
 
 struct MigrationStep {
@@ -90,6 +94,8 @@ struct DoctorOptions {
   // These lines only; empty: all.
   std::vector<std::string> names = {};
   Milliseconds connect_timeout{5000};
+  // What the server says by NOTICE (info) and WARNING.
+  LogSink log = {};
 };
 
 // A line of the checklist for production (docs/production.md).

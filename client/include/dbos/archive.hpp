@@ -14,6 +14,8 @@ struct ArchiveOptions {
   // Where: anything libpq takes, as ClientOptions::database.
   std::string database = {};
   Milliseconds connect_timeout{5000};
+  // What the server says by NOTICE (info) and WARNING.
+  LogSink log = {};
 };
 
 // A month of ended workflows.

@@ -28,6 +28,7 @@ struct ClientOptions {
   Milliseconds connect_timeout{5000};
   // false: never LISTEN (transaction poolers); waits then poll. Defaults to true.
   bool listen = true;
+  // Also what the server says by NOTICE (info) and WARNING to the calls.
   LogSink log = {};
   // A call gives up when the server says nothing for so long on an open connection: InDoubt where it may have changed something, else
   // ConnectionError. Not for waits (result(), get_event()), which have limits of their own. 0 = never. Defaults to 60 s.

@@ -15,6 +15,8 @@ struct RetentionOptions {
   // Where: anything libpq takes, as ClientOptions::database; a direct connection where one has the choice.
   std::string database = {};
   Milliseconds connect_timeout{5000};
+  // What the server says by NOTICE (info) and WARNING.
+  LogSink log = {};
 };
 
 // Which workflows a policy governs; empty = any. The most specific governs.

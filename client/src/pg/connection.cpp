@@ -90,7 +90,14 @@ PGconn* start_skipping(const Target& target, PGconn* conn, int skip) {
   return start(settings);
 }
 
-void ignore_notice(void*, const PGresult*) {}
+// Of a PGresult that libpq keeps. What is said for logs only, or for all who listen (INFO, LOG, DEBUG), has no taker here.
+void hand_on(void* sink, const PGresult* result) noexcept {
+  const auto& notices = *static_cast<const NoticeSink*>(sink);
+  const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (!notices || !severity) return;
+  if (std::strcmp(severity, "WARNING") == 0) notices(Severity::warning, error_of(result));
+  if (std::strcmp(severity, "NOTICE") == 0) notices(Severity::notice, error_of(result));
+}
 
 // libpq's text after "FATAL:  28P01: password authentication failed…\nLOCATION: …", as asked for by PQERRORS_VERBOSE.
 ServerError parse_failure(std::string_view text) {
@@ -143,7 +150,8 @@ void check_target(const Target& target) {
   if (!options) throw ConnectionError("the connection string is not valid: " + one_line(mask_quoted(text)));
 }
 
-Connection::Connection(const Target& target, int skip) : reply_timeout_(target.reply_timeout) {
+Connection::Connection(const Target& target, int skip)
+    : notices_(std::make_unique<const NoticeSink>(target.notices)), reply_timeout_(target.reply_timeout) {
   auto settings = settings_of(target);
   conn_.reset(start(settings));
   if (conn_ && skip > 0 && count_hosts(conn_.get()) > 1) conn_.reset(start_skipping(target, conn_.get(), skip));
@@ -152,7 +160,7 @@ Connection::Connection(const Target& target, int skip) : reply_timeout_(target.r
     return;
   }
   PQsetErrorVerbosity(conn_.get(), PQERRORS_VERBOSE);
-  PQsetNoticeReceiver(conn_.get(), ignore_notice, nullptr);
+  PQsetNoticeReceiver(conn_.get(), hand_on, const_cast<NoticeSink*>(notices_.get()));
 }
 
 Connection::Progress Connection::connect_step() {

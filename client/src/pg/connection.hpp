@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,10 @@ namespace dbos::detail::pg {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+// What the server says beside results, as NOTICE and WARNING. Called while the connection is read; must not throw.
+enum class Severity : char { notice, warning };
+using NoticeSink = std::function<void(Severity, const ServerError&)>;
+
 // Where and as whom to connect. database: URI, key=value pairs, service=…, or a name; empty = PG* variables.
 struct Target {
   std::string database;
@@ -32,6 +37,7 @@ struct Target {
   std::chrono::milliseconds timeout{5000};
   // await_results() gives up when the server says nothing for so long; 0 = never.
   std::chrono::milliseconds reply_timeout{60000};
+  NoticeSink notices = {};
 };
 
 // Throws ConnectionError when the string cannot be parsed; its secrets are not in the message.
@@ -106,6 +112,7 @@ class Connection {
   struct Finish {
     void operator()(PGconn* conn) const noexcept { PQfinish(conn); }
   };
+  std::unique_ptr<const NoticeSink> notices_;  // where conn_ finds it, also after a move; outlives it
   std::unique_ptr<PGconn, Finish> conn_;
   std::string reason_;  // when there is no PGconn to ask
   std::chrono::milliseconds reply_timeout_;

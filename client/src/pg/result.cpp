@@ -22,13 +22,13 @@ void check_width(std::string_view bytes, std::size_t width) {
 
 }  // namespace
 
-ServerError Result::error() const {
+ServerError error_of(const PGresult* result) {
   ServerError error;
-  error.sqlstate = field(result_.get(), PG_DIAG_SQLSTATE);
-  error.message = field(result_.get(), PG_DIAG_MESSAGE_PRIMARY);
-  error.detail = field(result_.get(), PG_DIAG_MESSAGE_DETAIL);
-  error.hint = field(result_.get(), PG_DIAG_MESSAGE_HINT);
-  if (error.message.empty()) error.message = one_line(PQresultErrorMessage(result_.get()));
+  error.sqlstate = field(result, PG_DIAG_SQLSTATE);
+  error.message = field(result, PG_DIAG_MESSAGE_PRIMARY);
+  error.detail = field(result, PG_DIAG_MESSAGE_DETAIL);
+  error.hint = field(result, PG_DIAG_MESSAGE_HINT);
+  if (error.message.empty()) error.message = one_line(PQresultErrorMessage(result));
   return error;
 }
 

@@ -20,6 +20,8 @@ struct ServerError {
   std::string hint;
 };
 
+ServerError error_of(const PGresult* result);
+
 // Walks over the elements of a one-dimensional array. Throws std::runtime_error when the bytes are no such array.
 class ArrayReader {
  public:
@@ -40,7 +42,7 @@ class Result {
 
   ExecStatusType status() const noexcept { return PQresultStatus(result_.get()); }
   bool ok() const noexcept { return status() == PGRES_TUPLES_OK || status() == PGRES_COMMAND_OK || status() == PGRES_EMPTY_QUERY; }
-  ServerError error() const;
+  ServerError error() const { return error_of(result_.get()); }
 
   int rows() const noexcept { return PQntuples(result_.get()); }
   bool is_null(int row, int column) const noexcept { return PQgetisnull(result_.get(), row, column) == 1; }

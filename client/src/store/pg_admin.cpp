@@ -9,6 +9,7 @@
 #include "dbos/admin.hpp"
 #include "dbos/error.hpp"
 #include "pg/connection.hpp"
+#include "store/pg_session.hpp"
 #include "store/pg_setup.hpp"
 
 namespace dbos {
@@ -141,6 +142,7 @@ void apply_settings(Connection& connection, InitReport& report) {
 
 InitReport init_system_database(const InitOptions& options) {
   Target target{options.database, "dbos-sys init", options.connect_timeout};
+  target.notices = detail::notices_to(options.log);
   detail::pg::check_target(target);
   if (!options.name.empty()) target.database = with_name(options.database, options.name);
   InitReport report;

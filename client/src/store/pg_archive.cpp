@@ -30,7 +30,7 @@ struct Archive::Impl : detail::ToolSession {
 };
 
 Archive::Archive(const ArchiveOptions& options)
-    : impl_(std::make_unique<Impl>(options.database, "dbos-sys archive", options.connect_timeout, kReplyTimeout)) {}
+    : impl_(std::make_unique<Impl>(options.database, "dbos-sys archive", options.connect_timeout, kReplyTimeout, options.log)) {}
 
 Archive::~Archive() = default;
 Archive::Archive(Archive&&) noexcept = default;

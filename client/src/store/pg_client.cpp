@@ -121,7 +121,7 @@ PgHub::Deadline deadline_of(std::optional<Milliseconds> timeout) {
 struct ClientStore::Impl {
   explicit Impl(const ClientOptions& given)
       : options(given),
-        pool(pg::Target{given.database, kSessionName, given.connect_timeout, check_reply_timeout(given.reply_timeout)}),
+        pool(pg::Target{given.database, kSessionName, given.connect_timeout, check_reply_timeout(given.reply_timeout), notices_to(given.log)}),
         hub(pool.target(), given.listen) {}
 
   const ClientOptions options;

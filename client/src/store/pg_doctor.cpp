@@ -5,6 +5,7 @@
 
 #include "dbos/admin.hpp"
 #include "dbos/error.hpp"
+#include "store/pg_session.hpp"
 #include "store/pg_setup.hpp"
 
 namespace dbos {
@@ -42,7 +43,9 @@ std::string client_facts(const Connection& connection) {
 }  // namespace
 
 std::vector<DoctorLine> examine_system_database(const DoctorOptions& options) {
-  auto connection = Connection::connect({options.database, "dbos-sys doctor", options.connect_timeout});
+  detail::pg::Target target{options.database, "dbos-sys doctor", options.connect_timeout};
+  target.notices = detail::notices_to(options.log);
+  auto connection = Connection::connect(target);
   ArrayBuffer names(detail::pg::kTextArray, detail::pg::kText);
   for (const std::string& name : options.names) names.add_text(name);
   std::string facts = client_facts(connection);

@@ -142,6 +142,7 @@ std::string complete(Connection& connection, bool force) {
 
 MigrateReport migrate_system_database(const MigrateOptions& options, const std::function<void(const MigrationStep&)>& done) {
   detail::pg::Target target{options.database, "dbos-sys migrate", options.connect_timeout};
+  target.notices = detail::notices_to(options.log);
   detail::pg::check_target(target);
   auto connection = Connection::connect(target);
   detail::check_extension(connection, false);

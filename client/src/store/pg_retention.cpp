@@ -50,7 +50,7 @@ struct Retention::Impl : detail::ToolSession {
 
 // prune() has an end of its own.
 Retention::Retention(const RetentionOptions& options)
-    : impl_(std::make_unique<Impl>(options.database, "dbos-sys retention", options.connect_timeout, Milliseconds{0})) {}
+    : impl_(std::make_unique<Impl>(options.database, "dbos-sys retention", options.connect_timeout, Milliseconds{0}, options.log)) {}
 
 Retention::~Retention() = default;
 Retention::Retention(Retention&&) noexcept = default;

@@ -56,6 +56,14 @@ void throw_server_error(const pg::ServerError& error, const std::string& id) {
   throw Error(message, error.sqlstate, id, error.hint);
 }
 
+pg::NoticeSink notices_to(LogSink log) {
+  if (!log) return {};
+  return [log = std::move(log)](pg::Severity severity, const pg::ServerError& notice) {
+    std::string hint = notice.hint.empty() ? "" : " (hint: " + notice.hint + ")";
+    log(severity == pg::Severity::warning ? LogLevel::warning : LogLevel::info, full_message(notice) + hint);
+  };
+}
+
 Milliseconds check_reply_timeout(Milliseconds timeout) {
   if (timeout.count() < 0) throw UsageError("reply_timeout is " + std::to_string(timeout.count()) + " ms; it must not be negative, 0 is no limit");
   return timeout;
@@ -140,17 +148,16 @@ void check_extension(pg::Connection& connection, bool tables) {
 
 namespace {
 
-pg::Connection connect_tool(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout) {
-  pg::Target target{database, name, connect_timeout};
-  target.reply_timeout = reply_timeout;
+pg::Connection connect_tool(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout, LogSink log) {
+  pg::Target target{database, name, connect_timeout, reply_timeout, notices_to(std::move(log))};
   pg::check_target(target);
   return pg::Connection::connect(target);
 }
 
 }  // namespace
 
-ToolSession::ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout)
-    : connection(connect_tool(database, name, connect_timeout, reply_timeout)) {
+ToolSession::ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout, LogSink log)
+    : connection(connect_tool(database, name, connect_timeout, reply_timeout, std::move(log))) {
   check_extension(connection, true);
 }
 

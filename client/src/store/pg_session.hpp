@@ -18,6 +18,9 @@ inline constexpr Milliseconds kInstallTimeout{600000};
 // The option as it is; UsageError when it is negative.
 Milliseconds check_reply_timeout(Milliseconds timeout);
 
+// What the server says, as lines for a log: a NOTICE is an info. No sink: nobody listens.
+pg::NoticeSink notices_to(LogSink log);
+
 // The leaf for a statement's error. id: the workflow that the call was about, if one.
 [[noreturn]] void throw_server_error(const pg::ServerError& error, const std::string& id = {});
 // UsageError for a parameter that cannot be sent; `what` names the call.
@@ -39,7 +42,7 @@ void check_extension(pg::Connection& connection, bool tables);
 // A connection of a tool's own to a database with our tables. One call at a time.
 struct ToolSession {
   // reply_timeout: 0 = none. Throws as check_extension() does, and UsageError for options that cannot be.
-  ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout);
+  ToolSession(const std::string& database, const char* name, Milliseconds connect_timeout, Milliseconds reply_timeout, LogSink log);
   // transact(), after check_params().
   pg::Result call(const char* sql, const pg::Params& params, const char* what);
 
