@@ -244,13 +244,14 @@ void verify_export(const std::string& folder, const std::string& partition, cons
 // The database knows of exports what was noted when they were made. Before the only other copy goes, one of them is read again. What was never exported
 // the database refuses to drop.
 void verify_exports(Archive& archive, const ArchiveArguments& arguments) {
+  std::string from = arguments.from_given ? folder_option("--from", arguments.from) : "";
   for (const ArchivePartition& partition : archive.partitions()) {
     if (partition.name != arguments.partition || partition.workflows == 0 || partition.exports.empty()) continue;
     std::string sum = archive.sum(partition.name);
-    std::vector<std::string> places = arguments.from.empty() ? partition.exports : std::vector<std::string>{arguments.from};
+    std::vector<std::string> places = from.empty() ? partition.exports : std::vector<std::string>{from};
     std::string why;
     for (const std::string& place : places) {
-      std::string folder = arguments.from.empty() ? folder_of(place) : place;
+      std::string folder = from.empty() ? folder_of(place) : place;
       try {
         if (folder.empty()) throw Error("'" + place + "' is not on this host");
         return verify_export(folder, partition.name, sum);
@@ -301,7 +302,7 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
   Archive archive = open(common);
   auto partitions = chosen(
       archive.partitions(), arguments.partitions, [](const ArchivePartition& p) { return p.name; }, "the archive");
-  auto target = folder_to_write(arguments.to);
+  auto target = folder_to_write(folder_option("--to", arguments.to));
   Exporter exporter(archive, *target);
   for (const auto& partition : partitions)
     if (partition.workflows == 0) exporter.tell_of_empty(partition.name);
@@ -325,7 +326,7 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
 }
 
 void run_archive_import(const Common& common, const ArchiveArguments& arguments) {
-  auto target = folder_to_read(arguments.from);
+  auto target = folder_to_read(folder_option("--from", arguments.from));
   auto manifests = chosen(
       read_manifests(*target), arguments.partitions, [](const ArchiveManifest& m) { return m.partition; }, "the folder");
   if (manifests.empty())

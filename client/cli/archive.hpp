@@ -14,7 +14,8 @@ struct ArchiveArguments {
   std::string partition = {};                // drop
   std::string to = {};
   std::string from = {};
-  bool force = false;  // drop
+  bool from_given = false;  // drop
+  bool force = false;       // drop
 };
 
 void run_archive_list(const Common& common);

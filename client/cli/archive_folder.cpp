@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <dbos/error.hpp>
@@ -22,14 +23,30 @@ namespace fs = std::filesystem;
 // Hidden, so that no pattern for exports takes it for one.
 constexpr std::string_view kUnderWay = ".dbos-sys-export-";
 
-[[noreturn]] void fail(const std::string& what, const fs::path& path, const std::string& hint = {}) {
-  throw Error("cannot " + what + " '" + path.string() + "': " + std::strerror(errno), {}, {}, hint);
+std::string hint_for(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM: return "run it as a user who may, or name another folder";
+    case EROFS: return "what is mounted there is read-only: name another folder";
+    case ENOTDIR:
+    case EEXIST: return "a file is where a folder should be: name another folder";
+    case ENOENT: return "name the folder that dbos-sys archive export wrote to";
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return "nothing was lost: make room, or name another folder, and run it again";
+    default: return {};
+  }
+}
+
+[[noreturn]] void fail(const std::string& what, const fs::path& path, int error = errno, const std::string& hint = {}) {
+  throw Error("cannot " + what + " '" + path.string() + "': " + std::strerror(error), {}, {}, hint.empty() ? hint_for(error) : hint);
 }
 
 class Descriptor {
  public:
-  Descriptor(const fs::path& path, int flags, const char* what) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (fd_ < 0) fail(what, path);
+  // lost: the hint where there is no such file.
+  Descriptor(const fs::path& path, int flags, const char* what, const char* lost = "") : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) fail(what, path, errno, errno == ENOENT ? lost : "");
   }
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
@@ -57,7 +74,7 @@ class FileUpload : public ArchiveUpload {
     while (!bytes.empty()) {
       ssize_t done = ::write(file_.get(), bytes.data(), bytes.size());
       if (done < 0 && errno == EINTR) continue;
-      if (done < 0) fail("write", path_, "nothing was lost: make room, or name another folder, and run it again");
+      if (done < 0) fail("write", path_);
       bytes.remove_prefix(static_cast<std::size_t>(done));
     }
   }
@@ -79,7 +96,7 @@ class FileUpload : public ArchiveUpload {
 
 class FileSource : public ArchiveSource {
  public:
-  explicit FileSource(fs::path path) : path_(std::move(path)), file_(path_, O_RDONLY, "read") {
+  explicit FileSource(fs::path path) : path_(std::move(path)), file_(path_, O_RDONLY, "read", kLost) {
     // From the disk rather than from memory: what is read back should be what is kept.
     ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
@@ -93,6 +110,8 @@ class FileSource : public ArchiveSource {
   }
 
  private:
+  static constexpr const char* kLost = "its manifest is there: put the file back beside it, or use another copy of the export; nothing was changed";
+
   fs::path path_;
   Descriptor file_;
 };
@@ -105,7 +124,7 @@ std::string host_name() {
 
 class Folder : public ArchiveTarget {
  public:
-  Folder(const fs::path& path, bool write) : path_(fs::absolute(path).lexically_normal()), self_(path_, O_RDONLY | O_DIRECTORY, "open the folder") {
+  Folder(const fs::path& path, bool write) : path_(path), self_(path_, O_RDONLY | O_DIRECTORY, "open the folder") {
     if (!write) return;
     if (::flock(self_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) throw Error("another export is writing to '" + path_.string() + "'", {}, {}, "wait until it has ended");
@@ -134,7 +153,7 @@ class Folder : public ArchiveTarget {
     std::vector<std::string> names;
     std::error_code error;
     for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename().string());
-    if (error) throw Error("cannot read the folder '" + path_.string() + "': " + error.message());
+    if (error) fail("read the folder", path_, error.value());
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -144,20 +163,54 @@ class Folder : public ArchiveTarget {
   int number_ = 0;
 };
 
+// Those above it too. What is there stays as it is.
+void make_folder(const fs::path& folder) {
+  fs::path above = folder.parent_path();
+  bool made = ::mkdir(folder.c_str(), 0777) == 0;
+  if (!made && errno == ENOENT && above != folder) {
+    make_folder(above);
+    made = ::mkdir(folder.c_str(), 0777) == 0;
+  }
+  if (!made && errno == EEXIST) return;
+  if (!made) fail("make the folder", folder);
+  // A new folder is as durable as its entry in the one above.
+  Descriptor entries(above, O_RDONLY | O_DIRECTORY, "open");
+  if (::fsync(entries.get()) != 0) fail("synchronise", above);
+}
+
+// `file` of file:///a/b, empty when the text is a path.
+std::string scheme_of(const std::string& text) {
+  auto end = std::find_if_not(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '-' || c == '.'; });
+  std::string scheme(text.begin(), end);
+  bool is_url = !scheme.empty() && std::isalpha(static_cast<unsigned char>(scheme[0])) != 0 && text.compare(scheme.size(), 2, ":/") == 0;
+  return is_url ? scheme : "";
+}
+
 }  // namespace
 
-std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path) {
-  fs::path wanted = fs::absolute(path).lexically_normal();
-  std::vector<fs::path> made;
-  for (fs::path p = wanted; !fs::exists(p); p = p.parent_path()) made.push_back(p);
-  std::error_code error;
-  fs::create_directories(wanted, error);
-  if (error) throw Error("cannot make the folder '" + wanted.string() + "': " + error.message());
-  // A new folder is as durable as its entry in the one above.
-  for (const fs::path& folder : made) {
-    Descriptor above(folder.parent_path(), O_RDONLY | O_DIRECTORY, "open");
-    if (::fsync(above.get()) != 0) fail("synchronise", folder.parent_path());
+std::string folder_option(const char* option, const std::string& text) {
+  constexpr const char* kFolders = "name a folder, as /backup/dbos";
+  std::string path = text;
+  std::string scheme = scheme_of(text);
+  if (scheme == "file") {
+    path.erase(0, scheme.size() + 1);
+    for (const std::string& here : {std::string("//localhost"), "//" + host_name(), std::string("//")})
+      if (path.starts_with(here + "/")) path.erase(0, here.size());
+    if (path.starts_with("//")) throw UsageError(std::string(option) + " '" + text + "' is not on this host", {}, {}, kFolders);
+  } else if (!scheme.empty()) {
+    throw UsageError(std::string(option) + " '" + text + "' is no folder, and " + scheme + ":// is not supported", {}, {},
+                     std::string(kFolders) + ", and copy its files there and back with the store's own tool, or mount it");
   }
+  if (path.empty()) throw UsageError(std::string(option) + " is empty", {}, {}, kFolders);
+  std::error_code error;
+  fs::path folder = fs::absolute(path, error).lexically_normal();
+  if (error) fail("find the present folder, below which is", path, error.value());
+  return folder.string();
+}
+
+std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path) {
+  fs::path wanted = path;
+  make_folder(wanted.has_filename() ? wanted : wanted.parent_path());
   return std::make_unique<Folder>(wanted, true);
 }
 

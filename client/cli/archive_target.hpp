@@ -39,6 +39,10 @@ class ArchiveTarget {
   virtual void remove(const std::string& name) = 0;
 };
 
+// The folder that an option names, as an absolute path: a path as it is, or as file:///path or file://this-host/path. Throws UsageError for anything
+// else that is written as a URL, and for an empty text.
+std::string folder_option(const char* option, const std::string& text);
+
 // A folder. To write, it is made where it is missing, and held until the object goes: a second export into it is refused. What a killed one left
 // half done is removed.
 std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path);

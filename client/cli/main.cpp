@@ -258,7 +258,7 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   add_verb(*archive, common, "list", "List partitions: a month of ended workflows each")->callback([&] { run_archive_list(common); });
   CLI::App* out =
       add_verb(*archive, common, "export", "Write partitions to files, read them back and note where they are; safe to interrupt and repeat");
-  out->add_option("--to", arguments.to, "folder; it is made where it is missing")->required();
+  out->add_option("--to", arguments.to, "folder, a path or file:///path; it is made where it is missing")->required();
   out->add_option("PARTITION", arguments.partitions, "only these");
   out->callback([&] { run_archive_export(common, arguments); });
   CLI::App* in = add_verb(*archive, common, "import", "Put exported workflows back into the archive; what is there stays as it is");
@@ -267,9 +267,12 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   in->callback([&] { run_archive_import(common, arguments); });
   CLI::App* drop = add_verb(*archive, common, "drop", "Drop a partition; refused unless an export holds all that is in it, and can be read");
   drop->add_option("PARTITION", arguments.partition, "its name, as archive_2027_01")->required();
-  drop->add_option("--from", arguments.from, "folder of the export that is read again, instead of those that are noted");
+  CLI::Option* from = drop->add_option("--from", arguments.from, "folder of the export that is read again, instead of those that are noted");
   drop->add_flag("--force", arguments.force, "although its workflows are nowhere else");
-  drop->callback([&] { run_archive_drop(common, arguments); });
+  drop->callback([&common, &arguments, from] {
+    arguments.from_given = from->count() > 0;
+    run_archive_drop(common, arguments);
+  });
   archive->callback([&common, archive] {
     if (archive->get_subcommands().empty()) run_archive_list(common);
   });
