@@ -45,7 +45,7 @@ std::string hint_for(int error) {
 class Descriptor {
  public:
   // lost: the hint where there is no such file.
-  Descriptor(const fs::path& path, int flags, const char* what, const char* lost = "") : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+  Descriptor(const fs::path& path, int flags, const char* what, const char* lost = "") : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {
     if (fd_ < 0) fail(what, path, errno, errno == ENOENT ? lost : "");
   }
   ~Descriptor() {
@@ -163,13 +163,13 @@ class Folder : public ArchiveTarget {
   int number_ = 0;
 };
 
-// Those above it too. What is there stays as it is.
+// Those above it too. What is there stays as it is, with its mode.
 void make_folder(const fs::path& folder) {
   fs::path above = folder.parent_path();
-  bool made = ::mkdir(folder.c_str(), 0777) == 0;
+  bool made = ::mkdir(folder.c_str(), 0700) == 0;
   if (!made && errno == ENOENT && above != folder) {
     make_folder(above);
-    made = ::mkdir(folder.c_str(), 0777) == 0;
+    made = ::mkdir(folder.c_str(), 0700) == 0;
   }
   if (!made && errno == EEXIST) return;
   if (!made) fail("make the folder", folder);

@@ -44,7 +44,7 @@ class ArchiveTarget {
 std::string folder_option(const char* option, const std::string& text);
 
 // A folder. To write, it is made where it is missing, and held until the object goes: a second export into it is refused. What a killed one left
-// half done is removed.
+// half done is removed. What is written is for its owner's eyes only, as a folder that is made is: it holds inputs and results.
 std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path);
 std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path);
 

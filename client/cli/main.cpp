@@ -258,7 +258,7 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   add_verb(*archive, common, "list", "List partitions: a month of ended workflows each")->callback([&] { run_archive_list(common); });
   CLI::App* out =
       add_verb(*archive, common, "export", "Write partitions to files, read them back and note where they are; safe to interrupt and repeat");
-  out->add_option("--to", arguments.to, "folder, a path or file:///path; it is made where it is missing")->required();
+  out->add_option("--to", arguments.to, "folder, a path or file:///path; it is made where it is missing, for its owner only")->required();
   out->add_option("PARTITION", arguments.partitions, "only these");
   out->callback([&] { run_archive_export(common, arguments); });
   CLI::App* in = add_verb(*archive, common, "import", "Put exported workflows back into the archive; what is there stays as it is");
