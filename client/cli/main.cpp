@@ -315,7 +315,7 @@ void add_prune(CLI::App& app, Common& common, RetentionArguments& arguments) {
 void add_delete(CLI::App& app, Common& common, RetentionArguments& arguments) {
   CLI::App* verb = add_verb(app, common, "delete", "Delete workflows from the tables and the archive, and name the exports that still hold them");
   verb->add_option("ID", arguments.ids, "ids of workflows")->required();
-  verb->add_flag("--children", arguments.children, "also those in the tables that they started");
+  verb->add_flag("--children", arguments.children, "also those that they started, wherever they are: in the tables or in the archive");
   verb->add_flag("--force", arguments.force, "although they have not ended: they are cancelled before");
   verb->callback([&] { run_delete(common, arguments); });
 }
