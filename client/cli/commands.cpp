@@ -29,12 +29,7 @@ std::size_t screen_columns() {
   return 160;
 }
 
-Milliseconds duration_option(const char* option, const std::string& text) {
-  if (text.empty()) return Milliseconds{0};
-  auto duration = parse_duration(text);
-  if (!duration) throw UsageError(std::string(option) + " '" + text + "' is not a duration", {}, {}, "write 500ms, 30s, 5m, 2h or 1d");
-  return *duration;
-}
+Milliseconds given_duration(const char* option, const std::string& text) { return text.empty() ? Milliseconds{0} : duration_option(option, text); }
 
 std::int64_t time_option(const char* option, const std::string& text) {
   if (text.empty()) return 0;
@@ -199,11 +194,11 @@ void run_show(const Common& common, const std::string& id) {
 void run_start(const Common& common, const StartArguments& arguments) {
   if (arguments.id_given) require_ids({arguments.id});
   StartOptions options{.id = arguments.id,
-                       .timeout = duration_option("--timeout", arguments.timeout),
+                       .timeout = given_duration("--timeout", arguments.timeout),
                        .attributes_json = arguments.attributes,
                        .partition = arguments.partition,
                        .priority = arguments.priority,
-                       .delay = duration_option("--delay", arguments.delay),
+                       .delay = given_duration("--delay", arguments.delay),
                        .deduplication_id = arguments.deduplication_id,
                        .version = arguments.version,
                        .class_name = arguments.class_name};

@@ -111,9 +111,8 @@ Verdict examine(const DoctorOptions& options, const std::vector<std::string>& ac
 }  // namespace
 
 int run_doctor(const Common& common, const DoctorArguments& arguments) {
-  auto wait = arguments.wait.empty() ? Milliseconds{0} : parse_duration(arguments.wait);
-  if (!wait) throw UsageError("--wait '" + arguments.wait + "' is not a duration", {}, {}, "write 30s, 5m or 1h");
-  Verdict verdict = examine({.database = common.db, .names = arguments.names, .log = tell}, arguments.accepted, *wait);
+  auto wait = arguments.wait.empty() ? Milliseconds{0} : duration_option("--wait", arguments.wait);
+  Verdict verdict = examine({.database = common.db, .names = arguments.names, .log = tell}, arguments.accepted, wait);
   if (common.json) print_json(verdict);
   else print_text(verdict, isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
   return verdict.exit_code();

@@ -52,9 +52,8 @@ void run_history(const Common& common, const HistoryArguments& arguments) {
 
 void run_restore(const Common& common, const HistoryArguments& arguments) {
   require_ids({arguments.id});
-  auto hold = parse_duration(arguments.hold);
-  if (!hold) throw UsageError("--hold '" + arguments.hold + "' is not a duration", {}, {}, "write 500ms, 30s, 5m, 2h or 1d");
-  auto rows = connect(common).restore(arguments.id, *hold);
+  auto hold = duration_option("--hold", arguments.hold);
+  auto rows = connect(common).restore(arguments.id, hold);
   if (common.json) print({{"id", arguments.id}, {"rows", rows}});
   else std::cout << "restored " << printable(arguments.id) << ", " << rows << " rows\n";
 }

@@ -23,12 +23,6 @@ std::optional<Number> number_option(const char* option, const std::string& text)
   return value;
 }
 
-Milliseconds duration(const char* option, const std::string& text) {
-  auto span = parse_duration(text);
-  if (!span) throw UsageError(std::string(option) + " '" + text + "' is not a duration", {}, {}, "write 500ms, 30s, 5m, 2h or 1d");
-  return *span;
-}
-
 std::map<std::string, double> weights_option(const std::vector<std::string>& given) {
   std::map<std::string, double> weights;
   for (const auto& text : given) {
@@ -74,7 +68,7 @@ void run_limits_register(const Common& common, const LimitArguments& arguments) 
     throw UsageError("a bound of 0 would let nobody begin", {}, {}, "give a number above 0, or hold the limit");
   Client client = connect(common);
   client.register_limit(arguments.name, {.rate = given.rate.value_or(0),
-                                         .per = arguments.per.empty() ? Milliseconds{1000} : duration("--per", arguments.per),
+                                         .per = arguments.per.empty() ? Milliseconds{1000} : duration_option("--per", arguments.per),
                                          .burst = given.burst.value_or(0),
                                          .concurrency = given.concurrency.value_or(0),
                                          .weights = weights_option(arguments.weights)});
@@ -85,7 +79,7 @@ void run_limits_alter(const Common& common, const LimitArguments& arguments) {
   LimitChange change{.rate = number_option<double>("--rate", arguments.rate),
                      .burst = number_option<int>("--burst", arguments.burst),
                      .concurrency = number_option<int>("--concurrency", arguments.concurrency)};
-  if (!arguments.per.empty()) change.per = duration("--per", arguments.per);
+  if (!arguments.per.empty()) change.per = duration_option("--per", arguments.per);
   if (!arguments.weights.empty()) change.weights = weights_option(arguments.weights);
   Client client = connect(common);
   client.alter_limit(arguments.name, change);
@@ -100,7 +94,7 @@ void run_limits_drop(const Common& common, const LimitArguments& arguments) {
 
 void run_limits_hold(const Common& common, const LimitArguments& arguments) {
   Client client = connect(common);
-  client.hold(arguments.name, duration("DURATION", arguments.duration));
+  client.hold(arguments.name, duration_option("DURATION", arguments.duration));
   report(client, common, arguments.name);
 }
 

@@ -64,10 +64,8 @@ QueueOptions options_of(const QueueArguments& arguments) {
                        .partition_rate = rate_option("--partition-rate", arguments.partition.rate),
                        .partitioned = yes_or_no("--partitioned", arguments.partitioned)};
   if (!arguments.polling_interval.empty()) {
-    auto interval = parse_duration(arguments.polling_interval);
-    if (!interval || interval->count() == 0)
-      throw UsageError("--polling-interval '" + arguments.polling_interval + "' is not a duration", {}, {}, "write 500ms, 30s or 5m");
-    options.polling_interval = *interval;
+    options.polling_interval = duration_option("--polling-interval", arguments.polling_interval);
+    if (options.polling_interval.count() == 0) throw UsageError("--polling-interval of 0 would never rest", {}, {}, "write 500ms, 30s or 5m");
   }
   return options;
 }

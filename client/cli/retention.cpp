@@ -18,9 +18,7 @@ Retention open(const Common& common) { return Retention({.database = common.db, 
 
 std::optional<Milliseconds> span_option(const char* option, const std::string& text) {
   if (text.empty()) return {};
-  auto span = parse_duration(text);
-  if (!span) throw UsageError(std::string(option) + " '" + text + "' is not a duration", {}, {}, "write 90s, 30m, 12h or 30d");
-  return span;
+  return duration_option(option, text);
 }
 
 std::optional<std::int64_t> rows_option(const std::string& text) {

@@ -12,7 +12,8 @@ namespace dbos::cli {
 
 namespace {
 
-constexpr std::int64_t kHundredYearsMs = 100LL * 365 * 86'400'000;
+// As the server counts them, 36525 days.
+constexpr std::int64_t kHundredYearsMs = 3'155'760'000'000;
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
@@ -88,8 +89,8 @@ std::string duration_text(std::int64_t ms) {
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 6> units{
-      {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
+  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> units{
+      {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"w", 604'800'000}}};
   std::int64_t count = 0;
   auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   if (error != std::errc{} || count < 0) return std::nullopt;

@@ -22,6 +22,14 @@ void tell(LogLevel level, std::string_view text) {
 
 Client connect(const Common& common) { return Client({.database = common.db, .application = common.application, .log = tell}); }
 
+Milliseconds duration_option(const std::string& option, const std::string& text) {
+  auto duration = parse_duration(text);
+  if (!duration)
+    throw UsageError(option + " '" + text + "' is not a duration", {}, {},
+                     "write a whole number and a unit of ms, s, m, h, d or w, as 30s or 30d; at most 100 years, 36525d");
+  return *duration;
+}
+
 void require_ids(const std::vector<std::string>& ids) {
   if (std::any_of(ids.begin(), ids.end(), [](const std::string& id) { return id.empty(); }))
     throw UsageError("a workflow id is blank", {}, {}, "dbos-sys list shows ids");

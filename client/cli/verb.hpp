@@ -17,6 +17,9 @@ void tell(LogLevel level, std::string_view text);
 
 Client connect(const Common& common);
 
+// Throws UsageError for what is no duration; empty is none too.
+Milliseconds duration_option(const std::string& option, const std::string& text);
+
 // Throws UsageError for a blank one.
 void require_ids(const std::vector<std::string>& ids);
 
