@@ -23,6 +23,25 @@ std::optional<Number> number_option(const char* option, const std::string& text)
   return value;
 }
 
+// --rate and --per; a rate may have its period with it, as those of queues do: 100/1m.
+struct Pace {
+  std::optional<double> rate = {};
+  std::optional<Milliseconds> per = {};
+};
+
+Pace pace_option(const LimitArguments& arguments) {
+  auto slash = arguments.rate.find('/');
+  Pace pace{.rate = number_option<double>("--rate", arguments.rate.substr(0, slash))};
+  if (!arguments.per.empty()) pace.per = duration_option("--per", arguments.per);
+  if (slash == std::string::npos) return pace;
+  auto per = parse_duration(arguments.rate.substr(slash + 1));
+  if (!pace.rate || !per)
+    throw UsageError("--rate '" + arguments.rate + "' is not a rate", {}, {}, "write 100, or with its period 100/1s or 5000/1h");
+  if (pace.per) throw UsageError("--rate '" + arguments.rate + "' has its period with it, and --per is given too", {}, {}, "leave one of them out");
+  pace.per = per;
+  return pace;
+}
+
 std::map<std::string, double> weights_option(const std::vector<std::string>& given) {
   std::map<std::string, double> weights;
   for (const auto& text : given) {
@@ -61,14 +80,15 @@ void run_limits_list(const Common& common) {
 
 void run_limits_register(const Common& common, const LimitArguments& arguments) {
   // An explicit 0 is a mistake here, not the absence of a bound.
-  LimitChange given{.rate = number_option<double>("--rate", arguments.rate),
+  Pace pace = pace_option(arguments);
+  LimitChange given{.rate = pace.rate,
                     .burst = number_option<int>("--burst", arguments.burst),
                     .concurrency = number_option<int>("--concurrency", arguments.concurrency)};
   if (given.rate == 0.0 || given.concurrency == 0)
     throw UsageError("a bound of 0 would let nobody begin", {}, {}, "give a number above 0, or hold the limit");
   Client client = connect(common);
   client.register_limit(arguments.name, {.rate = given.rate.value_or(0),
-                                         .per = arguments.per.empty() ? Milliseconds{1000} : duration_option("--per", arguments.per),
+                                         .per = pace.per.value_or(Milliseconds{1000}),
                                          .burst = given.burst.value_or(0),
                                          .concurrency = given.concurrency.value_or(0),
                                          .weights = weights_option(arguments.weights)});
@@ -76,10 +96,11 @@ void run_limits_register(const Common& common, const LimitArguments& arguments) 
 }
 
 void run_limits_alter(const Common& common, const LimitArguments& arguments) {
-  LimitChange change{.rate = number_option<double>("--rate", arguments.rate),
+  Pace pace = pace_option(arguments);
+  LimitChange change{.rate = pace.rate,
                      .burst = number_option<int>("--burst", arguments.burst),
                      .concurrency = number_option<int>("--concurrency", arguments.concurrency)};
-  if (!arguments.per.empty()) change.per = duration_option("--per", arguments.per);
+  if (pace.per) change.per = *pace.per;
   if (!arguments.weights.empty()) change.weights = weights_option(arguments.weights);
   Client client = connect(common);
   client.alter_limit(arguments.name, change);

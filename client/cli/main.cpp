@@ -183,7 +183,7 @@ void add_queues(CLI::App& app, Common& common, QueueArguments& arguments) {
 
 void add_bounds(CLI::App* verb, LimitArguments& arguments) {
   verb->add_option("NAME", arguments.name, "name of the limit")->required();
-  verb->add_option("--rate", arguments.rate, "so many may begin in each --per");
+  verb->add_option("--rate", arguments.rate, "so many may begin in each --per; or both in one, as 100/1s");
   verb->add_option("--per", arguments.per, "500ms, 1s, 1m, 1h (1s)");
   verb->add_option("--burst", arguments.burst, "so many beyond an even rate");
   verb->add_option("--concurrency", arguments.concurrency, "so many at the same time");
@@ -191,8 +191,8 @@ void add_bounds(CLI::App* verb, LimitArguments& arguments) {
 }
 
 void add_limits(CLI::App& app, Common& common, LimitArguments& arguments) {
-  CLI::App* group = app.add_subcommand("limits", "Limits that steps of all processes share");
-  group->require_subcommand(1);
+  CLI::App* group = add_verb(app, common, "limits", "List the limits that steps of all processes share, or register, alter, hold or drop one");
+  group->require_subcommand(0, 1);
   add_verb(*group, common, "list", "List limits: bounds, who waits, who holds")->callback([&] { run_limits_list(common); });
   CLI::App* make = add_verb(*group, common, "register", "Make a limit, or replace its bounds");
   add_bounds(make, arguments);
@@ -208,6 +208,9 @@ void add_limits(CLI::App& app, Common& common, LimitArguments& arguments) {
   hold->add_option("NAME", arguments.name, "name of the limit")->required();
   hold->add_option("DURATION", arguments.duration, "500ms, 30s, 5m, 2h; 0 ends the hold")->required();
   hold->callback([&] { run_limits_hold(common, arguments); });
+  group->callback([&common, group] {
+    if (group->get_subcommands().empty()) run_limits_list(common);
+  });
 }
 
 void add_schedule_options(CLI::App* verb, ScheduleArguments& arguments) {

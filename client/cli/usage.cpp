@@ -29,6 +29,14 @@ bool has_verbs(const CLI::App& verb) {
   return !verb.get_subcommands([](const CLI::App*) { return true; }).empty();
 }
 
+// `--from and --to`: options without which a verb does nothing.
+std::string missing_options(const CLI::App& verb) {
+  std::string names;
+  for (const CLI::Option* option : verb.get_options())
+    if (option->get_required() && !option->get_positional() && option->count() == 0) names += (names.empty() ? "" : " and ") + option->get_name();
+  return names;
+}
+
 }  // namespace
 
 int fail(std::string message, const std::string& hint, const std::string& db, int code) {
@@ -50,7 +58,9 @@ int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::str
   if (first.starts_with('-')) return fail("unknown option '" + first + "'", path + " --help", db, 2);
   if (first.starts_with("postgres:") || first.starts_with("postgresql:")) return fail("unexpected argument '" + first + "'", "--db URI", db, 2);
   if (has_verbs(*verb)) return fail("unknown verb '" + first + "'", path + " --help lists the verbs", db, 2);
-  return fail("unexpected argument '" + first + "'", "quote what belongs together; " + path + " --help", db, 2);
+  std::string missing = missing_options(*verb);
+  std::string advice = missing.empty() ? "quote what belongs together; " : "give it with " + missing + "; ";
+  return fail("unexpected argument '" + first + "'", advice + path + " --help", db, 2);
 }
 
 std::string in_our_words(std::string hint) {
