@@ -370,6 +370,8 @@ TEST_CASE("what the database refuses besides the flush is asked for again with a
     p.clock->advance(100ms);
     return asked > 0;
   }));
+  // A reply that comes after the clock was moved puts the next question off beyond it.
+  REQUIRE(p.eventually([&] { return p.store->idle(); }));
   p.store->fail_companions(true);
   int before = asked;
   p.clock->advance(1s);
