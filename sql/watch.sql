@@ -161,6 +161,13 @@ SELECT dbos_sys.watch_tick();
 SELECT executor_id, state, advice FROM dbos_sys.watched('shop') WHERE pending > 0;
 SELECT pg_temp.at(691), dbos_sys.watch_tick();
 SELECT pg_temp.at(703), dbos_sys.watch_tick();
+-- Nor when it was its version's last, and came and went between two looks: those before it show how it would have been named.
+SELECT pg_temp.pending('w-last', 'blink'), pg_temp.pending('w-none', 'blink', 'v0');
+CALL pg_temp.session('dbos_transact_new_v2');
+SELECT pg_temp.at(713), dbos_sys.watch_tick(), pg_temp.at(792.999), dbos_sys.watch_tick();
+SELECT pg_temp.at(803), dbos_sys.watch_tick();
+SELECT application_version, state FROM dbos_sys.watched('shop') WHERE pending > 0;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('w-last', 'w-none');
 
 -- Names are compared as the server cuts them; two that are one then are left alone, as is an id of another version.
 SELECT pg_temp.pending('w4', repeat('x', 60) || '1'), pg_temp.pending('w5', repeat('x', 60) || '2'), pg_temp.pending('w6', 'a_b', 'c'), pg_temp.pending('w7', 'a', 'b_c');

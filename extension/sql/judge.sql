@@ -57,7 +57,11 @@ BEGIN
     FROM held AS h LEFT JOIN dbos_ops.watched_sessions AS s ON s.application_name = p_application AND s.session_name = h.name)
   SELECT j.executor, j.version, j.name,
     CASE WHEN (j.verdict = 'suspect' OR (j.verdict = 'unseen' AND NOT dbos_sys.has_nameless_session(p_application)
-             AND EXISTS (SELECT FROM dbos_sys.sessions_like(v_watch.session_name, j.version)))) AND p_now >= j.due
+             AND EXISTS (
+               -- That executors of its version bear the pattern's names is known by one that is here or was: it may itself have come and gone between
+               -- two looks, the last one of a version.
+               SELECT FROM dbos_ops.watched_sessions AS p
+               WHERE p.application_name = p_application AND p.session_name ~ dbos_sys.session_regex(v_watch.session_name, j.version)))) AND p_now >= j.due
            AND (p_now >= v_hold.hold_until OR j.seen_at > v_hold.hold_from)
          THEN 'dead' ELSE j.verdict END,
     COALESCE(j.gone_since, j.oldest), j.runs

@@ -44,27 +44,47 @@ BEGIN
 END;
 $$;
 
--- Names of sessions of this database that an executor of the version (NULL: of any) may have under a pattern. A name of 63 bytes may have
--- lost its end: then its beginning decides. The columns of pg_stat_activity that a role sees of other roles' sessions too are pid,
--- application_name and database; nothing else may be asked for here.
+CREATE OR REPLACE FUNCTION dbos_sys.regex_literal(p_text text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN regexp_replace(p_text, '([^a-zA-Z0-9])', '\\\1', 'g');
+END;
+$$;
+
+-- What names an executor of the version (NULL: of any) may have under a pattern. A name of 63 bytes may have lost its end: then its beginning decides.
+CREATE OR REPLACE FUNCTION dbos_sys.session_regex(p_pattern text, p_version text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_head text := split_part(replace(p_pattern, '{version}', '{executor}'), '{executor}', 1);
+BEGIN
+  RETURN (
+    SELECT '^' || string_agg(
+      CASE WHEN c.part = E'\x01' THEN '.+' WHEN c.part = E'\x02' AND p_version IS NULL THEN '.*'
+           ELSE dbos_sys.regex_literal(dbos_sys.kept_name(CASE c.part WHEN E'\x02' THEN p_version ELSE c.part END)) END,
+      '' ORDER BY c.place) || '$|^(?=.{63}$)' || dbos_sys.regex_literal(dbos_sys.kept_name(v_head))
+    FROM dbos_sys.pattern_parts(p_pattern) AS c);
+END;
+$$;
+
+-- Names of sessions of this database that an executor of the version (NULL: of any) may have under a pattern. The columns of pg_stat_activity
+-- that a role sees of other roles' sessions too are pid, application_name and database; nothing else may be asked for here.
 CREATE OR REPLACE FUNCTION dbos_sys.sessions_like(p_pattern text, p_version text)
 RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_regex text;
-  v_head text := split_part(replace(p_pattern, '{version}', '{executor}'), '{executor}', 1);
+  v_regex text := dbos_sys.session_regex(p_pattern, p_version);
 BEGIN
-  SELECT '^' || string_agg(
-    CASE WHEN c.part = E'\x01' THEN '.+' WHEN c.part = E'\x02' AND p_version IS NULL THEN '.*'
-         ELSE regexp_replace(CASE c.part WHEN E'\x02' THEN dbos_sys.kept_name(p_version) ELSE c.part END, '([^a-zA-Z0-9])', '\\\1', 'g') END,
-    '' ORDER BY c.place) || '$' INTO v_regex
-  FROM dbos_sys.pattern_parts(p_pattern) AS c;
   RETURN QUERY
   SELECT DISTINCT a.application_name FROM pg_stat_activity AS a
-  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-    AND (a.application_name ~ v_regex OR (octet_length(a.application_name) = 63 AND starts_with(a.application_name, v_head)));
+  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND a.application_name ~ v_regex;
 END;
 $$;
 

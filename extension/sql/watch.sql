@@ -150,8 +150,8 @@ $$;
 COMMENT ON FUNCTION dbos_sys.watched(text) IS
 'Executors of watched applications that hold PENDING workflows, and session names without any. state: alive; suspect (its sessions are gone, the
 grace runs); dead (recovered with the next tick); gone (nothing was left); and those that are never recovered by themselves: unseen (no session of
-that name since watch(); recovered after dbos_sys.reconnect_backoff where another executor of the version is seen, and none under a name that SDKs
-give to all), shared id, ambiguous,
+that name since watch(); recovered after dbos_sys.reconnect_backoff where another executor of the version is seen or was in the last ten minutes, and
+none under a name that SDKs give to all), shared id, ambiguous,
 pooled (a session was seen under two names, so that an absent name says nothing), unfenced, each with advice. since: ms. Executors that registered or send heartbeats are in executors().';
 
 CREATE OR REPLACE FUNCTION dbos_sys.watched_versions(application text DEFAULT NULL)
