@@ -59,8 +59,10 @@ BEGIN
       (1, format('dbos_sys prune in %s', database), schedule_maintenance.schedule, format('CALL dbos_sys.prune(%L)', v_budget || ' ms'), database),
       -- pg_cron's shortest interval is a minute in its older versions; a worker, where there is one, looks each second.
       (2, format('dbos_sys maintain in %s', database), '* * * * *', 'SELECT dbos_sys.maintain()', database),
-      (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details WHERE COALESCE(end_time, start_time) < now() - interval ''7 days'' '
-        'AND jobid IN (SELECT jobid FROM cron.job WHERE jobname LIKE ''dbos\_sys %'')', current_database()))
+      -- A run that could not begin has no times; its number tells that it is older than one that has.
+      (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname LIKE ''dbos\_sys %'') '
+        'AND runid <= (SELECT max(runid) FROM cron.job_run_details WHERE COALESCE(end_time, start_time) < now() - interval ''7 days'') '
+        'AND COALESCE(end_time, start_time, ''-infinity'') < now() - interval ''7 days''', current_database()))
       AS j(place, name, at, command, runs_in)
     WHERE j.place <> 2 OR v_maintain ORDER BY j.place
   LOOP

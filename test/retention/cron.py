@@ -45,9 +45,16 @@ def other_database(workers):
         home.query("SELECT cron.schedule('other', '0 0 1 1 *', 'SELECT 1')")
         home.query("""INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, end_time)
           SELECT j.jobid, 1000 + j.jobid * 10 + d, 'x', 'postgres', 'x', 'succeeded', now() - d * interval '5 days' FROM cron.job AS j, (VALUES (1), (2)) AS v(d)""")
+        # Runs that failed before they began bear no times, nor does one that begins now.
+        home.query(f"""INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status)
+          SELECT j.jobid, v.runid, 'x', 'postgres', 'x', v.status
+          FROM (VALUES ('other', 998, 'failed'), ('dbos_sys prune in {SYSTEM}', 999, 'failed'), ('dbos_sys prune in {SYSTEM}', 1999, 'starting')) AS v(name, runid, status)
+          JOIN cron.job AS j ON j.jobname = v.name""")
         home.query(jobs[2][2])
+        equal(home.query("SELECT runid FROM cron.job_run_details WHERE COALESCE(start_time, end_time) IS NULL AND runid IN (998, 999, 1999) ORDER BY 1"), [["998"], ["1999"]],
+              "runs without times that are left")
         equal(home.query("SELECT count(*) FILTER (WHERE j.jobname = 'other'), count(*) FILTER (WHERE j.jobname <> 'other') FROM cron.job_run_details AS d "
-                         "JOIN cron.job AS j USING (jobid) WHERE d.runid >= 1000"), [["2", "3"]], "notes left of another's job and of ours")
+                         "JOIN cron.job AS j USING (jobid) WHERE d.runid >= 1000 AND d.end_time IS NOT NULL"), [["2", "3"]], "notes left of another's job and of ours")
         until("pg_cron has pruned", lambda: system.value("SELECT count(*) FROM dbos.workflow_status") == "0", 150)
         equal(system.value("SELECT count(*) FROM dbos.workflow_input"), "0", "inputs left")
         until("and noted it", lambda: any(status == "succeeded" for status, _ in runs(home, f"dbos_sys prune in {SYSTEM}") if status), 30)
