@@ -92,12 +92,14 @@ def broken(session):
 
 def kill_until_done(cluster, rng, how):
     """Prunes, is killed at random moments, and goes on; returns the kills."""
-    kills = 0
+    kills, pid_file = 0, os.path.join(cluster.env["DATA"], "postmaster.pid")
     while True:
         session, killer = cluster.session(DATABASE), cluster.session(DATABASE)
         session.send("CALL dbos_sys.prune()")
-        # The first ones hardly come to a batch, later ones to some.
-        time.sleep(rng.uniform(0.0, 0.2 * 1.15 ** kills))
+        # A cancel that comes before the call is lost.
+        until("the call has begun", lambda: killer.value(f"SELECT query LIKE 'CALL%' FROM pg_stat_activity WHERE pid = {session.pid}") == "t")
+        # The first ones hardly come to a batch, later ones to some. All of it takes half a second.
+        time.sleep(rng.uniform(0.0, 0.05 * 1.3 ** kills))
         if how == "terminate":
             killer.query(f"SELECT pg_terminate_backend({session.pid})")
         elif how == "cancel":
@@ -105,7 +107,9 @@ def kill_until_done(cluster, rng, how):
         elif how == "kill":
             os.kill(session.pid, signal.SIGKILL)
         else:
-            cluster._run("crash", cluster.name)
+            # As `scripts/cluster crash` does, and sooner.
+            with open(pid_file, encoding="ascii") as file:
+                os.kill(int(file.readline()), signal.SIGQUIT)
         try:
             done = session.rows(30)[0][4] == "done"
         except SqlError:
@@ -116,6 +120,7 @@ def kill_until_done(cluster, rng, how):
             until("the server notices", lambda: broken(killer))
         cluster.close_sessions()
         if how == "crash":
+            until("the server is down", lambda: not os.path.exists(pid_file))
             cluster.start()
         until("the server answers", lambda: cluster.session(DATABASE).value("SELECT 1") == "1")
         found = halves(cluster.session(DATABASE))
