@@ -98,6 +98,11 @@ UPDATE dbos.workflow_status SET queue_name = 'limited', rate_limited = workflow_
 SELECT * FROM pg_temp.batch();
 SELECT * FROM pg_temp.left_over();
 SELECT pg_temp.empty();
+-- What was cancelled counts no more, though it began within the window.
+SELECT FROM pg_temp.ended('cut', 20, p_status => 'CANCELLED');
+UPDATE dbos.workflow_status SET rate_limited = true, started_at_epoch_ms = NULL;
+SELECT * FROM pg_temp.batch();
+SELECT * FROM pg_temp.left_over();
 
 -- A batch has at most 1000 workflows, and about 20,000 rows; one workflow of more rows goes alone.
 SELECT count(pg_temp.ended('n' || n, 5000 - n)) FROM generate_series(1, 1500) AS n;

@@ -130,8 +130,9 @@ BEGIN
       AND NOT EXISTS (
         SELECT FROM dbos.workflow_status AS c
         WHERE c.parent_workflow_id = m.workflow_uuid AND c.workflow_uuid <> m.workflow_uuid AND c.status IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0)
-      AND NOT (m.rate_limited AND m.started_at_epoch_ms > p_now - COALESCE((
-        SELECT 1000 * GREATEST(q.rate_limit_period_sec, q.partition_rate_limit_period_sec) FROM dbos.queues AS q WHERE q.name = m.queue_name), 0))
+      -- Cancelled, or in the dead letter, it bears no time of a start, and counts no more.
+      AND NOT (m.rate_limited AND COALESCE(m.started_at_epoch_ms > p_now - COALESCE((
+        SELECT 1000 * GREATEST(q.rate_limit_period_sec, q.partition_rate_limit_period_sec) FROM dbos.queues AS q WHERE q.name = m.queue_name), 0), false))
     ORDER BY 1);
 END;
 $$;
