@@ -73,7 +73,9 @@ BEGIN
     END;
     RETURN QUERY SELECT v_job.name, v_job.at, v_job.command, v_job.runs_in;
   END LOOP;
-  PERFORM cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = format('dbos_sys maintain in %s', database) AND NOT v_maintain;
+  -- By its whole name: a job has a column database too.
+  PERFORM cron.unschedule(j.jobid) FROM cron.job AS j
+  WHERE j.jobname = format('dbos_sys maintain in %s', schedule_maintenance.database) AND NOT v_maintain;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS

@@ -67,6 +67,10 @@ def other_database(workers):
         equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys prune in {SYSTEM}"]], "jobs without maintain()")
         home.query(f"SELECT FROM dbos_sys.schedule_maintenance(database => '{SYSTEM}')")
         equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys maintain in {SYSTEM}"], [f"dbos_sys prune in {SYSTEM}"]], "jobs with it again")
+        # The jobs of another database are its own.
+        home.query("SELECT FROM dbos_sys.schedule_maintenance('0 4 1 1 *', database => 'postgres', maintain => false)")
+        home.query("SELECT dbos_sys.unschedule_maintenance('postgres')")
+        equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys maintain in {SYSTEM}"], [f"dbos_sys prune in {SYSTEM}"]], "jobs beside another database's")
         for text in ("every day", "61 * * * *", "* * * *", "* * * * * *"):
             try:
                 home.query(f"SELECT * FROM dbos_sys.schedule_maintenance('{text}', database => '{SYSTEM}')")
