@@ -228,3 +228,31 @@ UPDATE dbos_ops.pruner SET full_at = 0, due_at = 0;
 SELECT dbos_sys.prune_tick() > 0 AS pruned;
 SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
 DROP TABLE public.orders;
+
+-- What a live workflow has started and not asked for yet stays, though another is its parent, or the fork between them is gone: while it runs, waits, or
+-- may be resumed. What it has asked for, and what one that has ended started, goes.
+DELETE FROM dbos_ops.retention_policies; DELETE FROM dbos_ops.retention_holds; TRUNCATE dbos.operation_outputs;
+SELECT FROM dbos_sys.retain('10 s', workflow => 'w', force => true);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, parent_workflow_id, forked_from, completed_at)
+SELECT i.id, 'SUCCESS', 'w', i.parent, i.forked, 1 FROM (VALUES ('kid', 'first', NULL), ('asked', 'first', NULL), ('child', 'p', NULL), ('fork', NULL, 'p'),
+  ('late', NULL, NULL), ('left', 'first', NULL)) AS i(id, parent, forked);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, forked_from, completed_at)
+VALUES ('second', 'PENDING', 'v', NULL, NULL), ('again', 'ENQUEUED', 'v', 'fork', NULL), ('stopped', 'CANCELLED', 'v', NULL, 1), ('over', 'SUCCESS', 'v', NULL, 1);
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id)
+VALUES ('second', 1, 'w', 'kid'), ('second', 2, 'w', 'asked'), ('second', 3, 'DBOS.getResult', 'asked'), ('again', 0, 'w', 'child'), ('stopped', 0, 'w', 'late'),
+  ('over', 0, 'w', 'left');
+SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows';
+UPDATE dbos_ops.pruner SET full_at = 0;
+CALL dbos_sys.prune();
+SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
+-- A hold of restore() has its time; what is awaited has the time of who awaits it.
+INSERT INTO dbos_ops.retention_holds VALUES ('restored', 1900000000000);
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id) VALUES ('again', 1, 'DBOS.getResult', 'child');
+UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid IN ('second', 'stopped');
+CALL dbos_sys.prune();
+SELECT workflow_uuid, NULLIF(until, 9223372036854775807) AS until FROM dbos_ops.retention_holds ORDER BY 1;
+SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows';
+UPDATE dbos_ops.pruner SET full_at = 0;
+CALL dbos_sys.prune();
+SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
+TABLE dbos_ops.retention_holds;

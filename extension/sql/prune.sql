@@ -1,7 +1,7 @@
 -- Pruning: which ended workflows may go, and a batch of them. Everything here works on arrays of ids; prune_rows.sql finds and deletes their rows in all
 -- tables, prune_rounds.sql calls batch by batch.
--- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent, or a fork of that, may still ask for;
--- one that counts in the window of its queue's rate; one that was restored lately; one of a schedule whose time somebody may come to again; one whose
+-- What never goes: a workflow that has not ended; one with a child that has not; one whose result its parent, or a fork of that, or another workflow that
+-- started it too, may still ask for; one that counts in the window of its queue's rate; one that was restored lately; one of a schedule whose time somebody may come to again; one whose
 -- row another transaction has locked.
 -- Plans are held to index reads as in ownership.sql, and to one process: batches are small, and parallel workers cost more than they read.
 
@@ -82,8 +82,46 @@ BEGIN
 END;
 $$;
 
--- Those of the ids that nobody needs any more.
-CREATE OR REPLACE FUNCTION dbos_sys.prune_free(p_ids text[], p_now bigint)
+-- Ended workflows whose result a live one will ask for, by its record of having started them, though it is not their parent: another one started them
+-- first, or it is a fork, of whose origins one may be gone. No index leads from a workflow to these, so a round looks at all that runs, and holds what it
+-- finds (prune_begin()). `p_full`: at all that waits or may be resumed too.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_awaited(p_full boolean)
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+BEGIN
+  RETURN QUERY
+  WITH open AS MATERIALIZED (
+    SELECT w.workflow_uuid AS id FROM dbos.workflow_status AS w WHERE w.status = 'PENDING'
+    UNION
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w WHERE w.forked_from IS NOT NULL AND w.status IN ('ENQUEUED', 'DELAYED')
+    UNION
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w WHERE p_full AND w.status IN ('ENQUEUED', 'PENDING')
+    UNION
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w WHERE p_full AND w.status = 'DELAYED'
+    UNION
+    SELECT w.workflow_uuid FROM dbos.workflow_status AS w WHERE p_full AND w.status IN ('CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')),
+  -- The ids of its own children begin with its own: of these prune_free() knows.
+  recorded AS MATERIALIZED (
+    SELECT a.id, o.child_workflow_id AS child, o.result FROM open AS a,
+    LATERAL (
+      SELECT r.child_workflow_id, r.function_name = 'DBOS.getResult' AS result FROM dbos.operation_outputs AS r
+      WHERE r.workflow_uuid = a.id AND r.child_workflow_id IS NOT NULL OFFSET 0) AS o
+    WHERE NOT starts_with(o.child_workflow_id, a.id || '-')),
+  asked AS MATERIALIZED (
+    SELECT DISTINCT r.child FROM (SELECT c.child FROM recorded AS c GROUP BY c.id, c.child HAVING NOT bool_or(c.result)) AS r)
+  SELECT a.child FROM asked AS a,
+  LATERAL (
+    SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = a.child AND w.status NOT IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0) AS w;
+END;
+$$;
+
+-- Those of the ids that nobody needs any more. `p_awaited`: what prune_awaited() found, where it is not held.
+CREATE OR REPLACE FUNCTION dbos_sys.prune_free(p_ids text[], p_now bigint, p_awaited text[] DEFAULT '{}')
 RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -127,6 +165,7 @@ BEGIN
     WHERE m.workflow_uuid NOT IN (SELECT a.id FROM asked AS a)
       AND NOT (m.workflow_uuid LIKE 'sched-%' AND dbos_sys.may_fire_again(m.workflow_uuid, m.schedule_name, m.created_at, p_now))
       AND NOT EXISTS (SELECT FROM dbos_ops.retention_holds AS h WHERE h.workflow_uuid = m.workflow_uuid AND h.until > p_now)
+      AND NOT (m.workflow_uuid = ANY (p_awaited))
       AND NOT EXISTS (
         SELECT FROM dbos.workflow_status AS c
         WHERE c.parent_workflow_id = m.workflow_uuid AND c.workflow_uuid <> m.workflow_uuid AND c.status IN ('ENQUEUED', 'PENDING', 'DELAYED') OFFSET 0)

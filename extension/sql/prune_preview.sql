@@ -1,7 +1,7 @@
 -- What prune() would do: looks at everything that is due, changes nothing, and may run on a standby.
 
 -- Workflows that would be cancelled, and those that ended without a time and would go, by the policies that say so.
-CREATE OR REPLACE FUNCTION dbos_sys.prune_preview_scanned(p_now bigint)
+CREATE OR REPLACE FUNCTION dbos_sys.prune_preview_scanned(p_now bigint, p_awaited text[])
 RETURNS TABLE (policy text, what text, item_count bigint, byte_count bigint, oldest timestamptz)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -26,7 +26,7 @@ BEGIN
     GROUP BY d.id)
   SELECT d.policy, 'ended without a time', cardinality(f.ids)::bigint, (dbos_sys.prune_find(f.ids, NULL)).byte_count,
     to_timestamp(d.at / 1000.0)
-  FROM due AS d, LATERAL (SELECT dbos_sys.prune_free(d.ids, p_now) AS ids OFFSET 0) AS f WHERE f.ids <> '{}';
+  FROM due AS d, LATERAL (SELECT dbos_sys.prune_free(d.ids, p_now, p_awaited) AS ids OFFSET 0) AS f WHERE f.ids <> '{}';
 END;
 $$;
 
@@ -42,8 +42,10 @@ DECLARE
   v_found record;
   v_free text[];
   v_table text;
+  v_awaited text[];
 BEGIN
   PERFORM dbos_sys.check_retention_tables();
+  v_awaited := ARRAY(SELECT a.id FROM dbos_sys.prune_awaited(true) AS a(id));
   FOR v_policy IN
     SELECT p.*, dbos_sys.prune_goal(p.id, v_now) AS goal FROM dbos_ops.retention_policies AS p
     WHERE p.keep_ms IS NOT NULL OR p.keep_rows IS NOT NULL ORDER BY p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status
@@ -54,7 +56,7 @@ BEGIN
     SELECT 5000 AS scanned, 0::bigint AS at, '' AS id INTO v_found;
     WHILE v_found.scanned = 5000 AND v_policy.goal IS NOT NULL LOOP
       SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000, 5000) AS s;
-      v_free := dbos_sys.prune_free(v_found.ids, v_now);
+      v_free := dbos_sys.prune_free(v_found.ids, v_now, v_awaited);
       item_count := item_count + cardinality(v_free);
       byte_count := byte_count + (dbos_sys.prune_find(v_free, NULL)).byte_count;
       oldest := LEAST(oldest, (SELECT to_timestamp(min(u.at) / 1000.0) FROM unnest(v_found.ids, v_found.ats) AS u(id, at) WHERE u.id = ANY (v_free)));
@@ -63,7 +65,7 @@ BEGIN
   END LOOP;
   FOR workflow, queue, application, status, what, item_count, byte_count, oldest IN
     SELECT NULLIF(p.workflow, ''), NULLIF(p.queue_name, ''), NULLIF(p.application_name, ''), NULLIF(p.status, ''), s.what, s.item_count, s.byte_count, s.oldest
-    FROM dbos_sys.prune_preview_scanned(v_now) AS s JOIN dbos_ops.retention_policies AS p ON p.id = s.policy
+    FROM dbos_sys.prune_preview_scanned(v_now, v_awaited) AS s JOIN dbos_ops.retention_policies AS p ON p.id = s.policy
     ORDER BY s.what DESC, p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status
   LOOP
     RETURN NEXT;

@@ -71,6 +71,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  -- Held as long as it is awaited. What is known to be is looked at again with each full round.
+  v_awaited CONSTANT bigint := 9223372036854775807;
   v_full boolean;
   v_sweep boolean;
 BEGIN
@@ -78,8 +80,10 @@ BEGIN
   SELECT p_now - r.full_at NOT BETWEEN 0 AND 3599999, p_now - r.sweep_at NOT BETWEEN 0 AND 86399999 INTO v_full, v_sweep FROM dbos_ops.pruner AS r;
   IF v_full THEN
     UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'policy %';
-    DELETE FROM dbos_ops.retention_holds AS h WHERE h.until <= p_now;
+    DELETE FROM dbos_ops.retention_holds AS h WHERE h.until <= p_now OR h.until = v_awaited;
   END IF;
+  INSERT INTO dbos_ops.retention_holds AS h (workflow_uuid, until) SELECT a.id, v_awaited FROM dbos_sys.prune_awaited(v_full) AS a(id)
+  ON CONFLICT (workflow_uuid) DO UPDATE SET until = EXCLUDED.until WHERE h.until <= p_now;
   IF v_sweep THEN
     UPDATE dbos_ops.prune_marks AS m SET at = 0, id = '' WHERE m.source LIKE 'orphans %' OR m.source LIKE 'undated %';
   END IF;

@@ -20,6 +20,17 @@ const parent = DBOS.registerWorkflow(async (n) => {
   return later + await DBOS.runStep(async () => 1, { name: 'one' });
 }, { name: 'parent' });
 
+const shared = `${application}-shared`;
+const first = DBOS.registerWorkflow(async () => {
+  await DBOS.startWorkflow(child, { workflowID: shared })(3);
+  return await DBOS.runStep(async () => 1, { name: 'one' });
+}, { name: 'first' });
+const second = DBOS.registerWorkflow(async () => {
+  const handle = await DBOS.startWorkflow(child, { workflowID: shared })(3);
+  await DBOS.sleep(9000);
+  return await handle.getResult();
+}, { name: 'second' });
+
 DBOS.setConfig({ name: application, applicationVersion: `${application}-1`, systemDatabaseUrl: uri, logLevel: 'warn' });
 await DBOS.launch();
 await check('gets the result of each short workflow', async () => {
@@ -28,9 +39,15 @@ await check('gets the result of each short workflow', async () => {
     for (const [n, handle] of handles.entries()) assert.equal(await handle.getResult(), 2 * (at + n) + 1);
   }
 });
+await DBOS.startWorkflow(first, { workflowID: `${application}-first` })().then((handle) => handle.getResult());
+const waits = await DBOS.startWorkflow(second, { workflowID: `${application}-second` })();
 await check('gets the results of parents that asked for those of children who ended nine seconds before', async () => {
   const handles = await Promise.all([...Array(parents).keys()].map((n) => DBOS.startWorkflow(parent, { workflowID: `${application}-parent-${n}` })(n)));
   for (const [n, handle] of handles.entries()) assert.equal(await handle.getResult(), 2 * n + 2);
+});
+await check('gets the result of a child that another workflow had started first, nine seconds after it ended', async () => {
+  const late = new Promise((resolve) => { setTimeout(resolve, 30000, 'not within 30 s').unref(); });
+  assert.equal(await Promise.race([waits.getResult(), late]), 7);
 });
 await DBOS.shutdown();
 finish();
