@@ -68,6 +68,45 @@ SELECT w.workflow_uuid, o.output FROM dbos.workflow_status AS w LEFT JOIN dbos.w
 DELETE FROM dbos_ops.retention_holds;
 SELECT dbos_sys.prune_free('{pa-1}', 1800000000000);
 SELECT workflow_uuid FROM dbos_sys.list(archived => true) ORDER BY 1;
+-- restore() brings one; with its children all that it started, and they. One that may be resumed brings what it will ask for.
+SELECT FROM pg_temp.empty();
+CREATE FUNCTION pg_temp.pack_family(p_status text) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM dbos_ops.archive; DELETE FROM dbos_ops.retention_holds;
+  DELETE FROM dbos.workflow_status; DELETE FROM dbos.workflow_input; DELETE FROM dbos.workflow_output; DELETE FROM dbos.operation_outputs;
+  SELECT pg_temp.plain(u.id, 'w', 1800000000000) FROM unnest('{pa,pa-1,pa-2,pa-1-1,shared}'::text[]) AS u(id);
+  UPDATE dbos.workflow_status SET parent_workflow_id = CASE workflow_uuid WHEN 'pa-1-1' THEN 'pa-1' ELSE 'pa' END WHERE workflow_uuid LIKE 'pa-%';
+  UPDATE dbos.workflow_status SET status = p_status WHERE workflow_uuid = 'pa';
+  INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id)
+  VALUES ('pa', 2, 'c', 'pa-1'), ('pa', 3, 'c', 'pa-2'), ('pa', 4, 'DBOS.getResult', 'pa-2'), ('pa', 5, 'c', 'shared'), ('pa-1', 2, 'c', 'pa-1-1');
+  SELECT dbos_sys.archive_batch('{pa,pa-1,pa-2,pa-1-1,shared}', 1800000000000);
+  SELECT dbos_sys.prune_rows('{pa,pa-1,pa-2,pa-1-1,shared}');
+$$;
+CREATE VIEW pg_temp.here AS SELECT string_agg(w.workflow_uuid, ' ' ORDER BY w.workflow_uuid) AS ids FROM dbos.workflow_status AS w;
+SELECT pg_temp.pack_family('SUCCESS');
+SELECT dbos_sys.restore('pa'), ids FROM pg_temp.here;
+SELECT ids FROM pg_temp.here;
+SELECT pg_temp.pack_family('SUCCESS');
+SELECT dbos_sys.restore('pa', '2 days', children => true);
+SELECT ids FROM pg_temp.here;
+SELECT DISTINCT until - 1800000000000 AS until, count(*) FROM dbos_ops.retention_holds GROUP BY 1;
+SELECT pg_temp.pack_family('CANCELLED');
+SELECT dbos_sys.restore('pa');
+SELECT ids FROM pg_temp.here;
+-- resume() does too, where they were archived since.
+SELECT cardinality(dbos_sys.archive_batch('{pa-1,shared}', 1800000000000));
+SELECT dbos_sys.prune_rows('{pa-1,shared}');
+SELECT dbos_sys.resume('{pa}');
+SELECT ids FROM pg_temp.here;
+-- What an executor that had lost it has written since makes way: the archive's is what was recorded.
+SELECT pg_temp.pack_family('SUCCESS');
+INSERT INTO dbos.workflow_output (workflow_uuid, output) VALUES ('pa', 'late');
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, output) VALUES ('pa', 5, 'late', 'late'), ('pa', 77, 'late', 'late');
+SELECT dbos_sys.fork('pa', 5, 'of-late');
+SELECT function_id, function_name FROM dbos.operation_outputs WHERE workflow_uuid = 'of-late' ORDER BY 1;
+INSERT INTO dbos.workflow_output (workflow_uuid, output) VALUES ('pa', 'late');
+INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, output) VALUES ('pa', 77, 'late', 'late');
+SELECT dbos_sys.restore('pa') = (SELECT count(*) FROM pg_temp.contents() WHERE line LIKE '(pa,%') AS rows;
+SELECT (SELECT count(*) FROM dbos.operation_outputs WHERE function_name = 'late'), (SELECT count(*) FROM dbos.workflow_output WHERE output = 'late');
 SELECT FROM pg_temp.empty();
 SELECT FROM pg_temp.odd('a') AS r1, pg_temp.odd('neighbour') AS r2, pg_temp.plain('archive-fork', 'w', 1800000000000) AS r3;
 SELECT dbos_sys.archive_batch('{neighbour}', 1800000000000);

@@ -53,7 +53,7 @@ void run_history(const Common& common, const HistoryArguments& arguments) {
 void run_restore(const Common& common, const HistoryArguments& arguments) {
   require_ids({arguments.id});
   auto hold = duration_option("--hold", arguments.hold);
-  auto rows = connect(common).restore(arguments.id, hold);
+  auto rows = connect(common).restore(arguments.id, hold, arguments.children);
   if (common.json) print({{"id", arguments.id}, {"rows", rows}});
   else std::cout << "restored " << printable(arguments.id) << ", " << rows << " rows\n";
 }

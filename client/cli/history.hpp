@@ -11,6 +11,7 @@ namespace dbos::cli {
 struct HistoryArguments {
   std::string id = {};
   std::string hold = "1d";  // restore
+  bool children = false;
   int step = 0;             // fork
   std::string new_id = {};
   std::string queue = {};

@@ -93,9 +93,9 @@ void add_history(CLI::App& app, Common& common, HistoryArguments& arguments) {
     return verb;
   };
   add("history", "Show all that is recorded of a workflow, from the tables or from the archive", run_history);
-  add("restore", "Move a workflow from the archive back into the tables", run_restore)
-      ->add_option("--hold", arguments.hold, "prune leaves it alone for so long")
-      ->capture_default_str();
+  CLI::App* restore = add("restore", "Move a workflow from the archive back into the tables", run_restore);
+  restore->add_option("--hold", arguments.hold, "prune leaves it alone for so long")->capture_default_str();
+  restore->add_flag("--children", arguments.children, "with all that it started, and they");
   CLI::App* fork = add("fork", "Start a copy of a workflow, also of an archived one, and print its id", run_fork);
   fork->add_option("--step", arguments.step, "run on from this step; what was recorded before it is taken over")
       ->check(CLI::Range(0, std::numeric_limits<int>::max()))

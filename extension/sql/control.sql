@@ -117,11 +117,12 @@ BEGIN
     workflow_deadline_epoch_ms = NULL, deduplication_id = NULL, started_at_epoch_ms = NULL, completed_at = NULL, output = NULL, error = NULL,
     updated_at = dbos_sys.now_ms()
   WHERE w.workflow_uuid = ANY (v_ids);
+  PERFORM dbos_sys.restore_children(u.id, false, '1 day') FROM unnest(v_ids) AS u(id) ORDER BY u.id;
   PERFORM dbos_sys.wake(true, false);
   RETURN cardinality(v_ids);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.resume(text[], text) IS
 'Enqueues workflows again that were cancelled, went to the dead letter, or are to run elsewhere: from their recorded steps on, attempts from 0,
-a timeout anew from the next run. p_queue NULL: the internal queue. Returns how many. Errors: WF001, WF010 (an id does not exist),
+a timeout anew from the next run. Archived children whose results they will ask for come back. p_queue NULL: the internal queue. Returns how many. Errors: WF001, WF010 (an id does not exist),
 WF013 (one ended with SUCCESS or ERROR); nothing was changed then.';

@@ -24,31 +24,6 @@ BEGIN
 END;
 $$;
 
--- The children whose results a fork will ask for: prune() leaves them from now on, those in the archive come back.
-CREATE OR REPLACE FUNCTION dbos_sys.fork_children(p_id text)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  v_child text;
-BEGIN
-  FOR v_child IN
-    SELECT DISTINCT o.child_workflow_id FROM dbos.operation_outputs AS o
-    WHERE o.workflow_uuid = p_id AND o.child_workflow_id IS NOT NULL AND o.function_name <> 'DBOS.getResult'
-      AND NOT EXISTS (
-        SELECT FROM dbos.operation_outputs AS r
-        WHERE r.workflow_uuid = p_id AND r.child_workflow_id = o.child_workflow_id AND r.function_name = 'DBOS.getResult')
-    ORDER BY 1
-  LOOP
-    PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = v_child FOR KEY SHARE;
-    IF NOT FOUND AND to_regclass('dbos_ops.archive') IS NOT NULL AND (SELECT f.chunk FROM dbos_sys.archive_find(v_child) AS f) IS NOT NULL THEN
-      PERFORM dbos_sys.restore(v_child);
-    END IF;
-  END LOOP;
-END;
-$$;
-
 CREATE OR REPLACE FUNCTION dbos_sys.check_fork(p_id text, p_step integer, p_new text)
 RETURNS void
 LANGUAGE plpgsql
@@ -135,7 +110,7 @@ BEGIN
   FROM dbos.workflow_status AS w LEFT JOIN dbos.workflow_input AS i ON i.workflow_uuid = w.workflow_uuid WHERE w.workflow_uuid = fork.id
   ON CONFLICT (workflow_uuid) DO UPDATE SET inputs = EXCLUDED.inputs, retention_timestamp = EXCLUDED.retention_timestamp;
   PERFORM dbos_sys.fork_rows(fork.id, v_new, fork.start_step, v_now);
-  PERFORM dbos_sys.fork_children(v_new);
+  PERFORM dbos_sys.restore_children(v_new, false, '1 day');
   IF v_found IS NOT NULL THEN
     PERFORM dbos_sys.prune_rows(ARRAY[fork.id]);
     PERFORM dbos_sys.archive_forked(v_found.first_ended, v_found.chunk, fork.id);

@@ -34,7 +34,8 @@ BEGIN
 END;
 $$;
 
--- Puts rows back, table by table, in the columns that they had.
+-- Puts rows back, table by table, in the columns that they had. An executor that had lost the workflow may have written of it since: from the row of its
+-- status on nobody else has the id, and such rows make way for the archive's.
 CREATE OR REPLACE FUNCTION dbos_sys.restore_rows(p_id text, p_first bigint, p_chunk uuid)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -67,6 +68,11 @@ BEGIN
       v_table.table_name, v_names, v_values) USING v_objects;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
+    IF v_table.letter = 's' THEN
+      DELETE FROM dbos.workflow_input AS i WHERE i.workflow_uuid = p_id;
+      DELETE FROM dbos.workflow_output AS o WHERE o.workflow_uuid = p_id;
+      DELETE FROM dbos.operation_outputs AS o WHERE o.workflow_uuid = p_id;
+    END IF;
   END LOOP;
   RETURN v_total;
 EXCEPTION
@@ -79,7 +85,35 @@ EXCEPTION
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION dbos_sys.restore(id text, hold interval DEFAULT '1 day')
+-- Brings back the archived workflows that one in the tables started (`p_all`, with those that they started), or only those whose results it will ask
+-- for; prune_free() leaves the rest of these alone from now on.
+CREATE OR REPLACE FUNCTION dbos_sys.restore_children(p_id text, p_all boolean, p_hold interval)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_child text;
+  v_rows bigint := 0;
+BEGIN
+  FOR v_child IN
+    SELECT DISTINCT o.child_workflow_id FROM dbos.operation_outputs AS o
+    WHERE o.workflow_uuid = p_id AND o.child_workflow_id IS NOT NULL AND o.function_name <> 'DBOS.getResult'
+      AND (p_all OR NOT EXISTS (
+        SELECT FROM dbos.operation_outputs AS r
+        WHERE r.workflow_uuid = p_id AND r.child_workflow_id = o.child_workflow_id AND r.function_name = 'DBOS.getResult'))
+    ORDER BY 1
+  LOOP
+    PERFORM FROM dbos.workflow_status AS w WHERE w.workflow_uuid = v_child FOR KEY SHARE;
+    IF NOT FOUND AND to_regclass('dbos_ops.archive') IS NOT NULL AND (SELECT f.chunk FROM dbos_sys.archive_find(v_child) AS f) IS NOT NULL THEN
+      v_rows := v_rows + dbos_sys.restore(v_child, p_hold, p_all);
+    END IF;
+  END LOOP;
+  RETURN v_rows;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.restore(id text, hold interval DEFAULT '1 day', children boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -110,12 +144,17 @@ BEGIN
   PERFORM dbos_sys.archive_remove(v_found.first_ended, v_found.chunk, restore.id);
   INSERT INTO dbos_ops.retention_holds AS h (workflow_uuid, until) VALUES (restore.id, v_now + v_hold)
   ON CONFLICT (workflow_uuid) DO UPDATE SET until = EXCLUDED.until;
+  -- Who may be resumed will ask for what its record has not.
+  IF children OR EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = restore.id AND w.status NOT IN ('SUCCESS', 'ERROR')) THEN
+    v_rows := v_rows + dbos_sys.restore_children(restore.id, COALESCE(children, false), restore.hold);
+  END IF;
   RETURN v_rows;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.restore(text, interval) IS
-'Moves a workflow from the archive back into the tables, byte for byte, and returns its number of rows. prune() leaves it alone for the time of hold.
-Of an id that was archived more than once, the last. Errors: WF001, WF010 (not in the archive), WF011 (the id exists in the tables), WF053 (the archive
+COMMENT ON FUNCTION dbos_sys.restore(text, interval, boolean) IS
+'Moves a workflow from the archive back into the tables, byte for byte, and returns the number of rows. prune() leaves it alone for the time of hold.
+children: with all that it started, and they; an SDK that forks it from before their results needs them. Of one that was cancelled, or is a dead letter,
+those whose results it has not recorded come back in any case, for it may be resumed. Of an id that was archived more than once, the last. Errors: WF001, WF010 (not in the archive), WF011 (the id exists in the tables), WF053 (the archive
 has been altered), WF054 (the tables have changed).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.check_partition(p_partition text)

@@ -22,5 +22,10 @@ await check('forks one from a step', async () => {
   const steps = await client.listWorkflowSteps(id);
   assert.deepEqual(steps.map((s) => s.name), ['child', 'DBOS.sleep', 'DBOS.getResult']);
 });
+await check('finds the child whose result a fork from before it will ask for', async () => {
+  const id = await client.forkWorkflow(`${application}-parent-4`, 1, { newWorkflowID: `${application}-early` }).then((h) => h.workflowID ?? h);
+  const [start] = await client.listWorkflowSteps(id);
+  assert.equal(await client.retrieveWorkflow(start.childWorkflowID).getResult(), 9);
+});
 await client.destroy();
 finish();

@@ -77,9 +77,10 @@ class Client {
   std::vector<StepInfo> steps(const std::string& id);
   // All that is recorded, in the order of time, from the tables or else from the archive; nothing for an unknown id.
   std::vector<HistoryEntry> history(const std::string& id);
-  // Out of the archive into the tables, where prune() leaves it alone for so long; returns its number of rows. Throws NotFound when it is not in the
-  // archive, Conflict when the id is in the tables.
-  std::int64_t restore(const std::string& id, Milliseconds hold = std::chrono::hours(24));
+  // Out of the archive into the tables, where prune() leaves it alone for so long; returns the number of rows. `children`: with all that it started, and
+  // they, as a fork by another SDK may need them; those that one which may be resumed will ask for come in any case. Throws NotFound when it is not in
+  // the archive, Conflict when the id is in the tables.
+  std::int64_t restore(const std::string& id, Milliseconds hold = std::chrono::hours(24), bool children = false);
   // Starts a copy of a workflow, also of an archived one, which stays where it is. Throws NotFound, Conflict.
   template <class R>
   Handle<R> fork(const std::string& id, const ForkOptions& options = {}) {

@@ -148,10 +148,10 @@ std::vector<HistoryEntry> Client::history(const std::string& id) {
   return impl_->store.history(id);
 }
 
-std::int64_t Client::restore(const std::string& id, Milliseconds hold) {
+std::int64_t Client::restore(const std::string& id, Milliseconds hold, bool children) {
   check_id(id);
   if (hold.count() < 0) throw UsageError("hold of " + std::to_string(hold.count()) + " ms is negative");
-  return impl_->store.restore(id, hold);
+  return impl_->store.restore(id, hold, children);
 }
 
 std::string Client::fork_id(const std::string& id, const ForkOptions& options) {

@@ -40,7 +40,7 @@ class ClientStore {
   std::vector<WorkflowInfo> list(const std::string& filter_json, bool archived = false);
   std::vector<StepInfo> steps(const std::string& id);
   std::vector<HistoryEntry> history(const std::string& id);
-  std::int64_t restore(const std::string& id, Milliseconds hold);
+  std::int64_t restore(const std::string& id, Milliseconds hold, bool children);
   std::string fork(const std::string& id, const ForkOptions& options);
   int cancel(const std::vector<std::string>& ids, bool children);
   int resume(const std::vector<std::string>& ids, const std::string& queue);

@@ -45,7 +45,7 @@ constexpr const char* kHistory =
     "SELECT COALESCE((EXTRACT(epoch FROM h.at) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, 0), h.what, COALESCE(h.function_id, -1), h.name, "
     "h.value, "
     "h.error, h.archived FROM dbos_sys.history($1) AS h";
-constexpr const char* kRestore = "SELECT dbos_sys.restore($1, $2::pg_catalog.text::pg_catalog.interval)";
+constexpr const char* kRestore = "SELECT dbos_sys.restore($1, $2::pg_catalog.text::pg_catalog.interval, $3)";
 constexpr const char* kFork = "SELECT dbos_sys.fork($1, $2, $3, $4, $5, $6)";
 constexpr const char* kCancel = "SELECT dbos_sys.cancel($1, $2)";
 constexpr const char* kResume = "SELECT dbos_sys.resume($1, $2)";
@@ -294,9 +294,9 @@ std::vector<HistoryEntry> ClientStore::history(const std::string& id) {
   return entries;
 }
 
-std::int64_t ClientStore::restore(const std::string& id, Milliseconds hold) {
+std::int64_t ClientStore::restore(const std::string& id, Milliseconds hold, bool children) {
   auto span = span_text(hold);
-  return impl_->pool.run(Repeat::write, kRestore, pg::Params().text(id).text(span), "restore", id).int8(0, 0);
+  return impl_->pool.run(Repeat::write, kRestore, pg::Params().text(id).text(span).boolean(children), "restore", id).int8(0, 0);
 }
 
 std::string ClientStore::fork(const std::string& id, const ForkOptions& options) {
