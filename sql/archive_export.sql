@@ -50,6 +50,33 @@ SELECT pg_temp.imported();
 SELECT pg_temp.imported();
 SELECT dbos_sys.archive_sum('archive_2027_01') = (SELECT encode(sha256(convert_to(string_agg(stamp, E'\n' ORDER BY page, place), 'UTF8')), 'hex') FROM exported) AS same_sum;
 (TABLE kept EXCEPT TABLE dbos_ops.archive) UNION ALL (TABLE dbos_ops.archive EXCEPT TABLE kept);
+-- Which workflows of an export the archive has not: in whatever chunk they are now, and not by their ids alone.
+CREATE FUNCTION pg_temp.missing(p_like text DEFAULT '%') RETURNS TABLE (id text) LANGUAGE sql AS
+$$SELECT dbos_sys.not_archived(ARRAY(SELECT e.line FROM exported AS e WHERE e.line LIKE p_like OR e.stamp IS NULL ORDER BY e.page, e.place))$$;
+SELECT * FROM pg_temp.missing('%"n1"%');
+BEGIN;
+SELECT count(dbos_sys.restore(u.id)) FROM unnest(ARRAY['n1', 'huge', 'odd']) AS u(id);
+SELECT * FROM pg_temp.missing();
+UPDATE dbos.workflow_status SET completed_at = 1810000000000 WHERE workflow_uuid = 'huge';
+SELECT FROM dbos_sys.archive_batch('{n1,huge}', 1800000000000);
+SELECT dbos_sys.prune_rows('{n1,huge}') IS NOT NULL AS pruned;
+SELECT * FROM pg_temp.missing();
+ROLLBACK;
+BEGIN;
+SELECT dbos_sys.restore('n1') > 0 AS restored;
+UPDATE dbos.workflow_status SET created_at = created_at + 1 WHERE workflow_uuid = 'n1';
+SELECT FROM dbos_sys.archive_batch('{n1}', 1800000000000);
+SELECT dbos_sys.prune_rows('{n1}') IS NOT NULL AS pruned;
+SELECT * FROM pg_temp.missing('%"n1"%');
+ROLLBACK;
+SELECT count(*) FROM dbos_sys.not_archived('{}');
+SELECT dbos_sys.not_archived(NULL);
+SELECT dbos_sys.not_archived('{null}');
+SELECT dbos_sys.not_archived('{"{"}');
+SELECT dbos_sys.not_archived(ARRAY(SELECT e.line FROM exported AS e WHERE e.line LIKE '%"odd"%'));
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbos_sys.not_archived(ARRAY(SELECT replace(e.line, '"odd"', '"odd", "even"') FROM exported AS e WHERE e.line LIKE '%"odd"%' OR e.stamp IS NULL));
+-- All of them back into the tables.
 SELECT count(*), sum(dbos_sys.restore(u.id)) > 2000 AS restored FROM (SELECT DISTINCT unnest(ids) AS id FROM dbos_ops.archive) AS u;
 (TABLE before EXCEPT SELECT table_name, md5(line) FROM pg_temp.contents()) UNION ALL (SELECT table_name, md5(line) FROM pg_temp.contents() EXCEPT TABLE before);
 -- What is in the tables, or in another chunk, or was taken out of its own, does not come back.

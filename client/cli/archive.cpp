@@ -17,11 +17,11 @@ namespace {
 
 // A partition into which workflows come while it is written is written again; after that it is left for a quieter time.
 constexpr int kTries = 3;
-// Lines of one import; the parts of a chunk are never divided.
-constexpr std::size_t kImportBytes = 4'194'304;
+// Lines of files that go to the server together; the parts of a chunk are never divided.
+constexpr std::size_t kBatchBytes = 4'194'304;
 
 // As many workflows of a file are named.
-constexpr std::int64_t kNamed = 5;
+constexpr std::size_t kNamed = 5;
 
 // As a literal of SQL.
 std::string quoted(const std::string& text) {
@@ -121,29 +121,39 @@ class Exporter {
   // An earlier export that has workflows which are not in the archive.
   struct Kept {
     ArchiveManifest manifest;
-    std::vector<std::string> some = {};  // of those workflows
-    std::int64_t workflows = 0;
-    bool superseded = true;
+    std::vector<std::string> ids = {};  // of those workflows
   };
 
-  // Reads an export; which of its workflows are in other chunks than these?
-  Kept beyond(const ArchiveManifest& manifest, const std::set<std::string>& chunks) const {
-    Kept kept{.manifest = manifest};
-    read_archive_file(target_, manifest, [&](const std::string& line, const std::string& chunk) {
-      if (chunk.empty() || chunks.contains(chunk)) return;
-      kept.superseded = false;
-      for (const std::string& id : ids_of_line(line)) {
-        if (kept.workflows++ < kNamed) kept.some.push_back(id);
+  // Reads an export; which workflows of its other chunks has the archive not? It may have them in chunks that were packed later.
+  std::vector<std::string> beyond(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
+    std::vector<std::string> missing;
+    std::vector<std::string> shapes;
+    std::vector<std::string> batch;
+    std::size_t bytes = 0;
+    auto ask = [&] {
+      std::vector<std::string> lines = shapes;
+      lines.insert(lines.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+      for (std::string& id : archive_.not_archived(lines)) missing.push_back(std::move(id));
+      batch.clear();
+      bytes = 0;
+    };
+    read_archive_file(target_, manifest, [&](std::string line, const std::string& chunk) {
+      if (chunk.empty()) shapes.push_back(std::move(line));
+      else if (!chunks.contains(chunk) && begins_chunk(line)) {
+        bytes += line.size();
+        batch.push_back(std::move(line));
+        if (bytes >= kBatchBytes) ask();
       }
     });
-    return kept;
+    if (!batch.empty()) ask();
+    return missing;
   }
 
   // It may be the only copy of what it has, so people remove it.
   void tell(const Kept& kept, const std::vector<std::string>& left) const {
     std::string ids;
-    for (const std::string& id : kept.some) ids += (ids.empty() ? "" : ", ") + printable(id);
-    if (kept.workflows > kNamed) ids += " and " + std::to_string(kept.workflows - kNamed) + " more";
+    for (std::size_t i = 0; i < std::min(kept.ids.size(), kNamed); i++) ids += (i == 0 ? "" : ", ") + printable(kept.ids[i]);
+    if (kept.ids.size() > kNamed) ids += " and " + std::to_string(kept.ids.size() - kNamed) + " more";
     std::string others;
     for (const std::string& sum : left)
       if (sum != kept.manifest.sum) others += (others.empty() ? "" : ",") + sum;
@@ -166,25 +176,31 @@ class Exporter {
     archive_.forget_exports(manifest.partition, target_.place(), tidy(manifest.partition, manifest.sum, chunks));
   }
 
-  // Removes earlier exports of the partition all of whose chunks are in this one, as what was deleted meanwhile is still in them; and files of
-  // exports that broke off. An export from before the partition was dropped has other chunks: it is the only copy. Returns
-  // the sums of the exports that are left.
+  // Is all that this file has in these chunks, or elsewhere in the archive? Of a chunk that is still there what is missing was deleted.
+  bool superseded(const ArchiveManifest& other, const std::set<std::string>& chunks, std::vector<Kept>& kept) {
+    std::set<std::string> theirs;
+    try {
+      theirs = verify_archive_file(target_, other);
+    } catch (const Error& damaged) {
+      std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
+      return false;
+    }
+    if (std::includes(chunks.begin(), chunks.end(), theirs.begin(), theirs.end())) return true;
+    auto missing = beyond(other, chunks);
+    if (missing.empty()) return true;
+    kept.push_back({other, std::move(missing)});
+    return false;
+  }
+
+  // Removes earlier exports of the partition that this one replaces, as what was deleted meanwhile is still in them; and files of exports that broke
+  // off. An export from before the partition was dropped has what the archive has not: it is the only copy. Returns the sums of the exports that are
+  // left.
   std::vector<std::string> tidy(const std::string& partition, const std::string& sum, const std::set<std::string>& chunks) {
     std::set<std::string> named;
     std::vector<std::string> left;
     std::vector<Kept> kept;
     for (const ArchiveManifest& other : read_manifests(target_)) {
-      bool superseded = false;
-      if (other.partition == partition && other.sum != sum) {
-        try {
-          Kept found = beyond(other, chunks);
-          superseded = found.superseded;
-          if (!superseded) kept.push_back(std::move(found));
-        } catch (const Error& damaged) {
-          std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
-        }
-      }
-      if (superseded) {
+      if (other.partition == partition && other.sum != sum && superseded(other, chunks, kept)) {
         target_.remove(other.name());
         continue;
       }
@@ -221,7 +237,7 @@ ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const A
       shapes.push_back(std::move(line));
       return;
     }
-    if (bytes >= kImportBytes && chunk != last) send();
+    if (bytes >= kBatchBytes && chunk != last) send();
     last = chunk;
     bytes += line.size();
     batch.push_back(std::move(line));

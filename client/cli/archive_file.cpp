@@ -70,9 +70,13 @@ struct LineHead {
   std::string chunk;
 };
 
+nlohmann::json head_of_line(const std::string& line) {
+  return nlohmann::json::parse(line.substr(0, line.find(", \"status\" :")) + "}", nullptr, false);
+}
+
 LineHead head_of(const std::string& line, const std::string& name) {
   if (line.starts_with("{\"shape\"")) return {};
-  auto head = nlohmann::json::parse(line.substr(0, line.find(", \"status\" :")) + "}", nullptr, false);
+  auto head = head_of_line(line);
   try {
     std::string chunk = head.at("chunk");
     auto number = [&](const char* key) { return std::to_string(head.at(key).get<std::int64_t>()); };
@@ -290,13 +294,9 @@ void read_archive_file(const ArchiveTarget& target, const ArchiveManifest& manif
   if (lines != manifest.lines || stamps.hex() != manifest.sum) fail_altered(manifest.file, "its lines are not those that the manifest counts");
 }
 
-std::vector<std::string> ids_of_line(const std::string& line) {
-  auto head = nlohmann::json::parse(line.substr(0, line.find(", \"data\" :")) + "}", nullptr, false);
-  try {
-    return head.at("part") == 0 ? head.at("ids").get<std::vector<std::string>>() : std::vector<std::string>{};
-  } catch (const nlohmann::json::exception&) {
-    return {};  // the file's SHA-256 will tell
-  }
+bool begins_chunk(const std::string& line) {
+  auto head = head_of_line(line);
+  return head.is_object() && head.value("part", 0) == 0;
 }
 
 std::set<std::string> verify_archive_file(const ArchiveTarget& target, const ArchiveManifest& manifest) {

@@ -56,8 +56,8 @@ void read_archive_file(const ArchiveTarget& target, const ArchiveManifest& manif
 // The same without a sink: the chunks that are in it.
 std::set<std::string> verify_archive_file(const ArchiveTarget& target, const ArchiveManifest& manifest);
 
-// The workflows of a chunk, by its line; none for its parts behind the first.
-std::vector<std::string> ids_of_line(const std::string& line);
+// Is the line of a chunk its first part, with the rows of its workflows?
+bool begins_chunk(const std::string& line);
 
 // The partition that a data file without a manifest belongs to; empty when the name is none of ours.
 std::string partition_of_file(const std::string& name);

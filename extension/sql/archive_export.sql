@@ -150,3 +150,53 @@ COMMENT ON FUNCTION dbos_sys.import_archive(text[]) IS
 'Puts lines of export_archive() back into the archive: those of the shapes that they need, and all parts of a chunk, in one call. A chunk that is there,
 and a workflow that is in the tables or in another chunk, is left as it is and counted as present. Errors: WF001, WF002, WF052, WF053 (a line is not as it
 was written; nothing was changed then).';
+
+-- Of the workflows in lines of an export those that the archive has not: by id and time of creation, for an id may have been used again.
+CREATE OR REPLACE FUNCTION dbos_sys.not_archived(lines text[])
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+  v_lines jsonb[];
+  v_columns jsonb;
+  v_line jsonb;
+  v_created_at integer;
+  v_ids text[];
+  v_created bigint[];
+BEGIN
+  PERFORM dbos_sys.check_archive_tables();
+  IF not_archived.lines IS NULL OR array_position(not_archived.lines, NULL) IS NOT NULL THEN
+    PERFORM dbos_sys.fail('WF001', 'a line is NULL', NULL, 'Give lines of export_archive().');
+  END IF;
+  v_lines := ARRAY(SELECT l.line::jsonb FROM unnest(not_archived.lines) AS l(line));
+  SELECT jsonb_object_agg(l.line ->> 'shape', l.line #> '{columns,s}') INTO v_columns FROM unnest(v_lines) AS l(line) WHERE l.line ? 'columns';
+  FOREACH v_line IN ARRAY v_lines LOOP
+    -- The row of a workflow stands in the first part of its chunk.
+    CONTINUE WHEN v_line ? 'columns' OR v_line -> 'part' <> '0';
+    SELECT c.place - 1 INTO v_created_at
+    FROM jsonb_array_elements_text(v_columns -> (v_line ->> 'shape')) WITH ORDINALITY AS c(name, place) WHERE c.name = 'created_at';
+    v_ids := ARRAY(SELECT jsonb_array_elements_text(v_line -> 'ids'));
+    v_created := ARRAY(
+      SELECT (substr(l.line, 2)::jsonb ->> v_created_at)::bigint FROM string_to_table(v_line ->> 'data', E'\n') WITH ORDINALITY AS l(line, place)
+      WHERE starts_with(l.line, 's') ORDER BY l.place);
+    IF v_ids = '{}' OR cardinality(v_ids) <> cardinality(v_created) OR array_position(v_created, NULL) IS NOT NULL THEN
+      PERFORM dbos_sys.fail('WF053', format('the export is not as it was written, in the chunk of workflow %s', dbos_sys.shown(v_ids[1])),
+        'Its rows are not those of its workflows, or its shape is missing.', 'Use another copy of the export.');
+    END IF;
+    RETURN QUERY
+    SELECT u.id
+    FROM unnest(v_ids, v_created) WITH ORDINALITY AS u(id, created, place) LEFT JOIN (
+      SELECT r.id, (r.o ->> 'created_at')::bigint AS created
+      FROM (SELECT a.first_ended, a.chunk FROM dbos_ops.archive AS a WHERE a.ids && v_ids AND a.part = 0 OFFSET 0) AS c,
+        LATERAL dbos_sys.archive_objects(c.first_ended, c.chunk, ARRAY['s']) AS r) AS h ON h.id = u.id AND h.created = u.created
+    WHERE h.id IS NULL ORDER BY u.place;
+  END LOOP;
+EXCEPTION WHEN data_exception THEN
+  PERFORM dbos_sys.fail('WF053', 'the export is not as it was written', format('%s.', SQLERRM), 'Use another copy of the export.');
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.not_archived(text[]) IS
+'Of the workflows in lines of export_archive(), given with the shapes that they need, those that are not in the archive now, in whatever chunk or month;
+the same id created at another time is another workflow. Errors: WF001, WF002, WF053 (a line is not as it was written, or the archive has been altered).';

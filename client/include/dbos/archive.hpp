@@ -69,6 +69,9 @@ class Archive {
   void forget_exports(const std::string& partition, const std::string& place, const std::vector<std::string>& left);
   // Lines as page() gave them: with those that name the columns, and with all of a chunk's parts. Repeating it changes nothing.
   ArchiveImport import(const std::vector<std::string>& lines);
+  // The ids of those workflows in lines as page() gave them, with those that name the columns, that the archive has not now: in whatever chunk or month
+  // they are. The same id created at another time is another workflow. Of a chunk in parts only the first is looked at.
+  std::vector<std::string> not_archived(const std::vector<std::string>& lines);
   // How many workflows were in it. Refused (WF055) unless a noted export holds exactly what is in it, or force. Whether its
   // files are still there and whole is for the caller to see.
   std::int64_t drop(const std::string& partition, bool force = false);

@@ -23,6 +23,14 @@ constexpr const char* kPartitions =
     "(extract(epoch FROM a.last_ended) * 1000)::pg_catalog.int8, a.exports FROM dbos_sys.archives() AS a ORDER BY a.partition";
 constexpr const char* kPage = "SELECT e.stamp, e.line, e.workflows, e.row_count FROM dbos_sys.export_archive($1, $2) AS e";
 
+ArrayBuffer lines_of(const std::vector<std::string>& lines) {
+  ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
+  for (const std::string& line : lines) texts.add_text(line);
+  if (texts.fault())
+    throw Error("the export is not as it was written: a line is no UTF-8, or holds NUL", "WF053", {}, "use another copy of the export");
+  return texts;
+}
+
 }  // namespace
 
 struct Archive::Impl : detail::ToolSession {
@@ -84,14 +92,21 @@ void Archive::forget_exports(const std::string& partition, const std::string& pl
 }
 
 ArchiveImport Archive::import(const std::vector<std::string>& lines) {
-  ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
-  for (const std::string& line : lines) texts.add_text(line);
+  ArrayBuffer texts = lines_of(lines);
   Params params;
   params.array(texts);
-  if (texts.fault())
-    throw Error("the export is not as it was written: a line is no UTF-8, or holds NUL", "WF053", {}, "use another copy of the export");
   Result rows = impl_->call("SELECT i.workflows, i.present FROM dbos_sys.import_archive($1) AS i", params, "archive import");
   return {.workflows = rows.int8(0, 0), .present = rows.int8(0, 1)};
+}
+
+std::vector<std::string> Archive::not_archived(const std::vector<std::string>& lines) {
+  ArrayBuffer texts = lines_of(lines);
+  Params params;
+  params.array(texts);
+  Result rows = impl_->call("SELECT n.id FROM dbos_sys.not_archived($1) AS n(id)", params, "archive export");
+  std::vector<std::string> ids;
+  for (int row = 0; row < rows.rows(); row++) ids.push_back(rows.text(row, 0));
+  return ids;
 }
 
 std::int64_t Archive::drop(const std::string& partition, bool force) {
