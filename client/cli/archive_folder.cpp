@@ -186,6 +186,18 @@ std::string scheme_of(const std::string& text) {
   return is_url ? scheme : "";
 }
 
+// One name for a folder, however it is written: no links, no dots, no slash at its end. What of it is not there yet, or may not be looked into, stays as it
+// is written: whoever opens it tells why.
+std::string canonical(const std::string& path) {
+  std::error_code error;
+  fs::path whole = fs::absolute(path, error);
+  if (error) fail("find the present folder, below which is", path, error.value());
+  fs::path folder = fs::weakly_canonical(whole, error);
+  if (error) folder = whole.lexically_normal();
+  if (!folder.has_filename() && folder.has_relative_path()) folder = folder.parent_path();
+  return folder.string();
+}
+
 }  // namespace
 
 std::string folder_option(const char* option, const std::string& text) {
@@ -202,16 +214,12 @@ std::string folder_option(const char* option, const std::string& text) {
                      std::string(kFolders) + ", and copy its files there and back with the store's own tool, or mount it");
   }
   if (path.empty()) throw UsageError(std::string(option) + " is empty", {}, {}, kFolders);
-  std::error_code error;
-  fs::path folder = fs::absolute(path, error).lexically_normal();
-  if (error) fail("find the present folder, below which is", path, error.value());
-  return folder.string();
+  return canonical(path);
 }
 
 std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path) {
-  fs::path wanted = path;
-  make_folder(wanted.has_filename() ? wanted : wanted.parent_path());
-  return std::make_unique<Folder>(wanted, true);
+  make_folder(path);
+  return std::make_unique<Folder>(path, true);
 }
 
 std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path) { return std::make_unique<Folder>(path, false); }

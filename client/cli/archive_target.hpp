@@ -39,11 +39,11 @@ class ArchiveTarget {
   virtual void remove(const std::string& name) = 0;
 };
 
-// The folder that an option names, as an absolute path: a path as it is, or as file:///path or file://this-host/path. Throws UsageError for anything
-// else that is written as a URL, and for an empty text.
+// The folder that an option names, as the one absolute path that it has, without links: a path as it is, or as file:///path or file://this-host/path.
+// Throws UsageError for anything else that is written as a URL, and for an empty text.
 std::string folder_option(const char* option, const std::string& text);
 
-// A folder. To write, it is made where it is missing, and held until the object goes: a second export into it is refused. What a killed one left
+// A folder, by what folder_option() gave. To write, it is made where it is missing, and held until the object goes: a second export into it is refused. What a killed one left
 // half done is removed. What is written is for its owner's eyes only, as a folder that is made is: it holds inputs and results.
 std::unique_ptr<ArchiveTarget> folder_to_write(const std::string& path);
 std::unique_ptr<ArchiveTarget> folder_to_read(const std::string& path);
