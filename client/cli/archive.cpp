@@ -44,12 +44,40 @@ std::string size_text(std::int64_t bytes) {
 }
 
 // Those that are named, or all; what is named has to be there.
-template <class Row, class Name>
-std::vector<Row> chosen(std::vector<Row> rows, const std::vector<std::string>& names, Name name_of, const std::string& where) {
+std::vector<ArchivePartition> chosen(std::vector<ArchivePartition> partitions, const std::vector<std::string>& names) {
   for (const std::string& name : names)
-    if (std::none_of(rows.begin(), rows.end(), [&](const Row& row) { return name_of(row) == name; })) fail_absent(where, name);
-  if (!names.empty()) std::erase_if(rows, [&](const Row& row) { return std::find(names.begin(), names.end(), name_of(row)) == names.end(); });
-  return rows;
+    if (std::none_of(partitions.begin(), partitions.end(), [&](const auto& partition) { return partition.name == name; }))
+      fail_absent("the archive", name);
+  if (!names.empty())
+    std::erase_if(partitions, [&](const auto& partition) { return std::find(names.begin(), names.end(), partition.name) == names.end(); });
+  return partitions;
+}
+
+// Damage to other months is no reason not to go on, and one to be told.
+void warn_of_damage(const ArchiveTarget& target, const std::set<std::string>& concerned) {
+  for (const std::string& why : damaged_manifests(target, concerned)) tell(LogLevel::warning, why + "; it was left as it is");
+}
+
+std::vector<ArchiveManifest> all_manifests(const ArchiveTarget& target) {
+  try {
+    return read_manifests(target);
+  } catch (const Error& damaged) {
+    throw Error(damaged.what(), damaged.sqlstate(), {}, "use another copy of the export, or name the months that are wanted; nothing was changed");
+  }
+}
+
+// The exports of months that are named, or of all.
+std::vector<ArchiveManifest> manifests_to_import(const ArchiveTarget& target, const std::vector<std::string>& names) {
+  if (names.empty()) return all_manifests(target);
+  std::vector<ArchiveManifest> manifests;
+  std::set<std::string> concerned(names.begin(), names.end());
+  warn_of_damage(target, concerned);
+  for (const std::string& name : concerned) {
+    auto found = read_manifests(target, name);
+    if (found.empty()) fail_absent("the folder", name);
+    manifests.insert(manifests.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  }
+  return manifests;
 }
 
 class Exporter {
@@ -83,7 +111,15 @@ class Exporter {
   }
 
   // Of a partition that is empty now: which files still have workflows of it?
-  void tell_of_empty(const std::string& partition) { tidy(partition, "", {}); }
+  void tell_of_empty(const std::string& partition) {
+    try {
+      manifests(partition);
+    } catch (const Error& damaged) {
+      std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
+      return;
+    }
+    tidy(partition, "", {});
+  }
 
  private:
   struct Whole {
@@ -91,11 +127,21 @@ class Exporter {
     std::set<std::string> chunks;
   };
 
+  // What a damaged manifest stands for may be the only copy: nothing of its month is touched.
+  std::vector<ArchiveManifest> manifests(const std::string& partition) const {
+    try {
+      return read_manifests(target_, partition);
+    } catch (const Error& damaged) {
+      throw Error(damaged.what(), "WF053", {},
+                  "put a good copy of it back, or move it and the .ndjson.gz of its name to another folder, and export " + partition + " again");
+    }
+  }
+
   // An export of what the partition has now that reads back well.
   std::optional<Whole> present(const std::string& partition) {
     std::string sum = archive_.sum(partition);
-    for (const ArchiveManifest& manifest : read_manifests(target_)) {
-      if (manifest.partition != partition || manifest.sum != sum) continue;
+    for (const ArchiveManifest& manifest : manifests(partition)) {
+      if (manifest.sum != sum) continue;
       try {
         return Whole{manifest, verify_archive_file(target_, manifest)};
       } catch (const Error& damaged) {
@@ -165,9 +211,8 @@ class Exporter {
 
   // A file that no manifest names; one of an earlier run may be the same.
   void discard(const ArchiveManifest& manifest) {
-    auto manifests = read_manifests(target_);
-    if (std::none_of(manifests.begin(), manifests.end(), [&](const ArchiveManifest& m) { return m.file == manifest.file; }))
-      target_.remove(manifest.file);
+    auto named = manifests(manifest.partition);
+    if (std::none_of(named.begin(), named.end(), [&](const ArchiveManifest& m) { return m.file == manifest.file; })) target_.remove(manifest.file);
   }
 
   // The database learns of an export before files that it replaces go, and forgets those after.
@@ -199,13 +244,13 @@ class Exporter {
     std::set<std::string> named;
     std::vector<std::string> left;
     std::vector<Kept> kept;
-    for (const ArchiveManifest& other : read_manifests(target_)) {
-      if (other.partition == partition && other.sum != sum && superseded(other, chunks, kept)) {
+    for (const ArchiveManifest& other : manifests(partition)) {
+      if (other.sum != sum && superseded(other, chunks, kept)) {
         target_.remove(other.name());
         continue;
       }
       named.insert(other.file);
-      if (other.partition == partition) left.push_back(other.sum);
+      left.push_back(other.sum);
     }
     for (const Kept& one : kept) tell(one, left);
     for (const std::string& name : target_.names())
@@ -249,8 +294,9 @@ ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const A
 // Throws unless the folder still has an export of just what this sum stands for.
 void verify_export(const std::string& folder, const std::string& partition, const std::string& sum) {
   auto source = folder_to_read(folder);
-  for (const ArchiveManifest& manifest : read_manifests(*source)) {
-    if (manifest.partition != partition || manifest.sum != sum) continue;
+  warn_of_damage(*source, {partition});
+  for (const ArchiveManifest& manifest : read_manifests(*source, partition)) {
+    if (manifest.sum != sum) continue;
     verify_archive_file(*source, manifest);
     return;
   }
@@ -316,16 +362,30 @@ void run_archive_list(const Common& common) {
 
 void run_archive_export(const Common& common, const ArchiveArguments& arguments) {
   Archive archive = open(common);
-  auto partitions = chosen(
-      archive.partitions(), arguments.partitions, [](const ArchivePartition& p) { return p.name; }, "the archive");
+  auto partitions = chosen(archive.partitions(), arguments.partitions);
   auto target = folder_to_write(folder_option("--to", arguments.to));
   Exporter exporter(archive, *target);
+  std::set<std::string> concerned;
+  for (const auto& partition : partitions) concerned.insert(partition.name);
+  warn_of_damage(*target, concerned);
   for (const auto& partition : partitions)
     if (partition.workflows == 0) exporter.tell_of_empty(partition.name);
   std::erase_if(partitions, [](const ArchivePartition& p) { return p.workflows == 0; });
   nlohmann::json rows = nlohmann::json::array();
+  // What was altered holds up its own month.
+  std::string altered;
+  std::string hint;
   for (const auto& partition : partitions) {
-    auto [manifest, written] = exporter.run(partition.name);
+    Exporter::Done done;
+    try {
+      done = exporter.run(partition.name);
+    } catch (const Error& error) {
+      if (error.sqlstate() != "WF053") throw;
+      altered += (altered.empty() ? "" : "; ") + std::string(error.what());
+      hint = error.hint();
+      continue;
+    }
+    const auto& [manifest, written] = done;
     if (common.json)
       rows.push_back({{"partition", manifest.partition},
                       {"file", manifest.file},
@@ -339,12 +399,12 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
   }
   if (common.json) print({{"place", target->place()}, {"partitions", rows}});
   else if (partitions.empty()) std::cerr << "there is nothing to export\n";
+  if (!altered.empty()) throw Error(altered, "WF053", {}, hint);
 }
 
 void run_archive_import(const Common& common, const ArchiveArguments& arguments) {
   auto target = folder_to_read(folder_option("--from", arguments.from));
-  auto manifests = chosen(
-      read_manifests(*target), arguments.partitions, [](const ArchiveManifest& m) { return m.partition; }, "the folder");
+  auto manifests = manifests_to_import(*target, arguments.partitions);
   if (manifests.empty())
     throw Error("there is no export in '" + arguments.from + "'", {}, {}, "name the folder that dbos-sys archive export wrote to");
   // Nothing is put in before all is known to be good.

@@ -166,7 +166,7 @@ std::string seal_of(const nlohmann::json& manifest) {
   return sum.hex();
 }
 
-ArchiveManifest parse_manifest(const std::string& text, const std::string& name) {
+ArchiveManifest parse_sealed(const std::string& text, const std::string& name) {
   auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object() || json.value("format", "") != kFormat) fail_altered(name, std::string("it is no manifest of the format '") + kFormat + "'");
   std::string seal = json.value("seal", "");
@@ -195,9 +195,30 @@ std::string read_whole(ArchiveSource& source) {
   return text;
 }
 
-const std::regex& manifest_name() {
+ArchiveManifest parse_manifest(const std::string& text, const std::string& name) {
+  try {
+    return parse_sealed(text, name);
+  } catch (const nlohmann::json::exception&) {
+    fail_altered(name, "it is no manifest");
+  }
+}
+
+// Empty when the name is none of ours.
+std::string partition_of_manifest(const std::string& name) {
   static const std::regex pattern(R"((archive_\d{4}_\d\d)\.[0-9a-f]{16}\.json)");
-  return pattern;
+  std::smatch match;
+  return std::regex_match(name, match, pattern) ? match[1].str() : "";
+}
+
+std::vector<ArchiveManifest> manifests_of(const ArchiveTarget& target, const std::function<bool(const std::string&)>& wanted) {
+  std::vector<ArchiveManifest> manifests;
+  for (const std::string& name : target.names()) {
+    std::string partition = partition_of_manifest(name);
+    if (!partition.empty() && wanted(partition)) manifests.push_back(parse_manifest(read_whole(*target.open(name)), name));
+  }
+  std::stable_sort(manifests.begin(), manifests.end(),
+                   [](const ArchiveManifest& a, const ArchiveManifest& b) { return a.exported_at > b.exported_at; });
+  return manifests;
 }
 
 }  // namespace
@@ -273,12 +294,25 @@ void publish_manifest(ArchiveTarget& target, const ArchiveManifest& manifest) {
 }
 
 std::vector<ArchiveManifest> read_manifests(const ArchiveTarget& target) {
-  std::vector<ArchiveManifest> manifests;
-  for (const std::string& name : target.names())
-    if (std::regex_match(name, manifest_name())) manifests.push_back(parse_manifest(read_whole(*target.open(name)), name));
-  std::stable_sort(manifests.begin(), manifests.end(),
-                   [](const ArchiveManifest& a, const ArchiveManifest& b) { return a.exported_at > b.exported_at; });
-  return manifests;
+  return manifests_of(target, [](const std::string&) { return true; });
+}
+
+std::vector<ArchiveManifest> read_manifests(const ArchiveTarget& target, const std::string& partition) {
+  return manifests_of(target, [&](const std::string& of) { return of == partition; });
+}
+
+std::vector<std::string> damaged_manifests(const ArchiveTarget& target, const std::set<std::string>& but) {
+  std::vector<std::string> damaged;
+  for (const std::string& name : target.names()) {
+    std::string partition = partition_of_manifest(name);
+    if (partition.empty() || but.contains(partition)) continue;
+    try {
+      parse_manifest(read_whole(*target.open(name)), name);
+    } catch (const Error& error) {
+      damaged.emplace_back(error.what());
+    }
+  }
+  return damaged;
 }
 
 void read_archive_file(const ArchiveTarget& target, const ArchiveManifest& manifest, const ArchiveLineSink& sink) {

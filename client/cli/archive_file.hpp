@@ -45,8 +45,12 @@ class ArchiveWriter {
 
 void publish_manifest(ArchiveTarget& target, const ArchiveManifest& manifest);
 
-// All manifests, the newest first. Throws Error (WF053) for one that is not as it was written.
+// All manifests, or those of a partition, the newest first. Throws Error (WF053) for one of them that is not as it was written.
 std::vector<ArchiveManifest> read_manifests(const ArchiveTarget& target);
+std::vector<ArchiveManifest> read_manifests(const ArchiveTarget& target, const std::string& partition);
+
+// Of each manifest that cannot be read or is not as it was written, but those of these partitions: why.
+std::vector<std::string> damaged_manifests(const ArchiveTarget& target, const std::set<std::string>& but);
 
 // Gives each line and its chunk (empty: names of columns) while it reads. Throws Error (WF053) in the end at the latest, when the file is not the one
 // that the manifest describes.
