@@ -150,6 +150,12 @@ SELECT dbos_sys.note_export('archive_2027_01', ' ', 6, 'sha256:00');
 SELECT dbos_sys.note_export('archive_2027_01', '/backup', 10, 'sha256:00');
 SELECT dbos_sys.note_export('archive_2027_01', '/backup/archive_2027_01.ndjson.gz', row_count, dbos_sys.archive_sum(partition)) FROM dbos_sys.archives() WHERE partition = 'archive_2027_01';
 SELECT exports FROM dbos_sys.archives() WHERE workflows > 0;
+-- An export of an earlier state is none of the month as it is.
+SELECT dbos_sys.exports_of('archive_2027_01', true), dbos_sys.exports_of('archive_2027_01', false), dbos_sys.exports_of('archive_2027_02', false);
+BEGIN;
+SELECT FROM dbos_sys.delete('{k2}');
+SELECT exports, dbos_sys.exports_of(partition, false) AS older FROM dbos_sys.archives() WHERE workflows > 0;
+ROLLBACK;
 SELECT dbos_sys.drop_archive('archive_2027_01');
 SELECT dbos_sys.drop_archive('archive_2027_01');
 SELECT dbos_sys.drop_archive('archive');

@@ -340,7 +340,8 @@ void run_archive_list(const Common& common) {
                       {"bytes", p.bytes},
                       {"first_ended", p.first_ended},
                       {"last_ended", p.last_ended},
-                      {"exports", p.exports}});
+                      {"exports", p.exports},
+                      {"older_exports", p.older_exports}});
     print(rows);
     return;
   }
@@ -354,6 +355,7 @@ void run_archive_list(const Common& common) {
   for (const auto& p : partitions) {
     std::string places;
     for (const auto& place : p.exports) places += (places.empty() ? "" : ", ") + printable(place);
+    for (const auto& place : p.older_exports) places += (places.empty() ? "" : ", ") + printable(place) + " (older)";
     table.add({printable(p.name), std::to_string(p.workflows), std::to_string(p.rows), size_text(p.bytes), local_time(p.first_ended),
                local_time(p.last_ended), places.empty() ? "-" : places});
   }

@@ -170,6 +170,24 @@ BEGIN
 END;
 $$;
 
+-- The places of noted exports of a partition: of those that have what is in it now, or of those that have an earlier state of it.
+CREATE OR REPLACE FUNCTION dbos_sys.exports_of(p_partition text, p_current boolean)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_sum text;
+BEGIN
+  -- Most months of an archive that keeps them have none: the sum reads all chunks.
+  IF NOT EXISTS (SELECT FROM dbos_ops.archive_exports AS e WHERE e.partition = p_partition) THEN
+    RETURN '{}';
+  END IF;
+  v_sum := dbos_sys.archive_sum(p_partition);
+  RETURN ARRAY(SELECT e.place FROM dbos_ops.archive_exports AS e WHERE e.partition = p_partition AND (e.digest = v_sum) = p_current ORDER BY e.place);
+END;
+$$;
+
 -- What is in the archive, month by month.
 CREATE OR REPLACE FUNCTION dbos_sys.archives()
 RETURNS TABLE (partition text, workflows bigint, row_count bigint, bytes bigint, first_ended timestamptz, last_ended timestamptz, exports text[])
@@ -180,7 +198,7 @@ BEGIN
   PERFORM dbos_sys.check_archive_tables();
   RETURN QUERY
   SELECT c.relname::text, COALESCE(s.workflows, 0), COALESCE(s.row_count, 0), pg_total_relation_size(c.oid), to_timestamp(s.first / 1000.0), to_timestamp(s.last / 1000.0),
-    ARRAY(SELECT e.place FROM dbos_ops.archive_exports AS e WHERE e.partition = c.relname::text ORDER BY e.place)
+    dbos_sys.exports_of(c.relname::text, true)
   FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
   LEFT JOIN (
     SELECT a.tableoid, sum(cardinality(a.ids)) FILTER (WHERE a.part = 0) AS workflows, sum(a.row_count)::bigint AS row_count, min(a.first_ended) AS first, max(a.last_ended) AS last
@@ -188,7 +206,8 @@ BEGIN
   WHERE i.inhparent = to_regclass('dbos_ops.archive') ORDER BY 1;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.archives() IS 'The monthly partitions of the archive, what is in them, and where exports of them are.';
+COMMENT ON FUNCTION dbos_sys.archives() IS
+'The monthly partitions of the archive, what is in them, and the places whose noted export has just that: an export of an earlier state is none. Errors: WF002.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.archive_sum(partition text)
 RETURNS text

@@ -28,8 +28,9 @@ struct ArchivePartition {
   // When its first and last workflow ended; epoch ms, 0 when it is empty.
   std::int64_t first_ended = 0;
   std::int64_t last_ended = 0;
-  // Places that hold an export of it.
+  // Places that hold an export of just what is in it now, and those that hold one of an earlier state only: not enough for drop().
   std::vector<std::string> exports = {};
+  std::vector<std::string> older_exports = {};
 };
 
 // A chunk of workflows, or the names of the columns that chunks behind it have.

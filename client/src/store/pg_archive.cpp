@@ -20,8 +20,16 @@ constexpr std::chrono::minutes kReplyTimeout{30};
 
 constexpr const char* kPartitions =
     "SELECT a.partition, a.workflows, a.row_count, a.bytes, (extract(epoch FROM a.first_ended) * 1000)::pg_catalog.int8, "
-    "(extract(epoch FROM a.last_ended) * 1000)::pg_catalog.int8, a.exports FROM dbos_sys.archives() AS a ORDER BY a.partition";
+    "(extract(epoch FROM a.last_ended) * 1000)::pg_catalog.int8, a.exports, dbos_sys.exports_of(a.partition, false) FROM dbos_sys.archives() AS a "
+    "ORDER BY a.partition";
 constexpr const char* kPage = "SELECT e.stamp, e.line, e.workflows, e.row_count FROM dbos_sys.export_archive($1, $2) AS e";
+
+std::vector<std::string> texts_of(const Result& rows, int row, int column) {
+  std::vector<std::string> texts;
+  auto array = rows.array(row, column);
+  for (int i = 0; i < array.count(); i++) texts.emplace_back(array.next().value_or(""));
+  return texts;
+}
 
 ArrayBuffer lines_of(const std::vector<std::string>& lines) {
   ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
@@ -54,8 +62,8 @@ std::vector<ArchivePartition> Archive::partitions() {
                                .bytes = rows.int8(row, 3),
                                .first_ended = rows.int8(row, 4),
                                .last_ended = rows.int8(row, 5)};
-    auto places = rows.array(row, 6);
-    for (int i = 0; i < places.count(); i++) partition.exports.emplace_back(places.next().value_or(""));
+    partition.exports = texts_of(rows, row, 6);
+    partition.older_exports = texts_of(rows, row, 7);
     partitions.push_back(std::move(partition));
   }
   return partitions;
