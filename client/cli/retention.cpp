@@ -14,6 +14,9 @@ namespace dbos::cli {
 
 namespace {
 
+// As the server has it.
+constexpr std::int64_t kMostRows = 10'000'000;
+
 Retention open(const Common& common) { return Retention({.database = common.db, .log = tell}); }
 
 std::optional<Milliseconds> span_option(const char* option, const std::string& text) {
@@ -25,9 +28,21 @@ std::optional<std::int64_t> rows_option(const std::string& text) {
   if (text.empty()) return {};
   std::int64_t rows = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rows);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw UsageError("--keep-rows '" + text + "' is not a number", {}, {}, "write digits, as 100000");
+  if (error != std::errc() || end != text.data() + text.size() || rows < 0 || rows > kMostRows)
+    throw UsageError("--keep-rows '" + text + "' is not a number from 0 to " + std::to_string(kMostRows), {}, {},
+                     "write digits, as 100000; without --keep-rows their number has no bound");
   return rows;
+}
+
+// What the server would refuse in words of SQL.
+void check(const RetentionPolicy& policy) {
+  if (policy.archive && !policy.keep && !policy.keep_rows)
+    throw UsageError("--archive needs --keep or --keep-rows: what stays for ever is not archived", {}, {},
+                     "say how long it stays in the tables, as --keep 30d");
+  if (!policy.selector.status.empty() && policy.cancel_after)
+    throw UsageError("--cancel-after goes with no --status, which is the one in which a workflow has ended", {}, {}, "leave --status out");
+  if (policy.cancel_after == Milliseconds{0})
+    throw UsageError("--cancel-after is 0", {}, {}, "give 1ms or more; without --cancel-after nothing is cancelled");
 }
 
 RetentionSelector selector_of(const Common& common, const RetentionArguments& arguments) {
@@ -85,12 +100,13 @@ void run_retain_list(const Common& common) {
 }
 
 void run_retain_set(const Common& common, const RetentionArguments& arguments) {
-  open(common).retain({.selector = selector_of(common, arguments),
-                       .keep = span_option("--keep", arguments.keep),
-                       .keep_rows = rows_option(arguments.keep_rows),
-                       .cancel_after = span_option("--cancel-after", arguments.cancel_after),
-                       .archive = arguments.archive},
-                      arguments.force);
+  RetentionPolicy policy{.selector = selector_of(common, arguments),
+                         .keep = span_option("--keep", arguments.keep),
+                         .keep_rows = rows_option(arguments.keep_rows),
+                         .cancel_after = span_option("--cancel-after", arguments.cancel_after),
+                         .archive = arguments.archive};
+  check(policy);
+  open(common).retain(policy, arguments.force);
   run_retain_list(common);
 }
 
