@@ -5,8 +5,8 @@
 #include <dbos/error.hpp>
 #include <dbos/json.hpp>
 #include <iostream>
-#include <optional>
 
+#include "archive_exporter.hpp"
 #include "archive_file.hpp"
 #include "text.hpp"
 #include "verb.hpp"
@@ -14,21 +14,6 @@
 namespace dbos::cli {
 
 namespace {
-
-// A partition into which workflows come while it is written is written again; after that it is left for a quieter time.
-constexpr int kTries = 3;
-// Lines of files that go to the server together; the parts of a chunk are never divided.
-constexpr std::size_t kBatchBytes = 4'194'304;
-
-// As many workflows of a file are named.
-constexpr std::size_t kNamed = 5;
-
-// As a literal of SQL.
-std::string quoted(const std::string& text) {
-  std::string literal = "'";
-  for (char c : text) literal += c == '\'' ? std::string("''") : std::string(1, c);
-  return literal + "'";
-}
 
 Archive open(const Common& common) { return Archive({.database = common.db, .log = tell}); }
 
@@ -80,188 +65,6 @@ std::vector<ArchiveManifest> manifests_to_import(const ArchiveTarget& target, co
   return manifests;
 }
 
-class Exporter {
- public:
-  Exporter(Archive& archive, ArchiveTarget& target) : archive_(archive), target_(target) {}
-
-  struct Done {
-    ArchiveManifest manifest;
-    bool written = false;  // false: it was there
-  };
-
-  Done run(const std::string& partition) {
-    auto kept = present(partition);
-    if (kept) {
-      note(kept->manifest, kept->chunks);
-      return {std::move(kept->manifest), false};
-    }
-    for (int tries = 1; tries <= kTries; tries++) {
-      ArchiveManifest manifest = write(partition);
-      if (manifest.sum != archive_.sum(partition)) {
-        discard(manifest);
-        continue;
-      }
-      auto chunks = verify_archive_file(target_, manifest);
-      publish_manifest(target_, manifest);
-      note(manifest, chunks);
-      return {manifest, true};
-    }
-    throw Error(partition + " has changed each time while it was exported; it was not noted", "WF055", {},
-                "export it when nothing that ended in that month is archived or restored");
-  }
-
-  // Of a partition that is empty now: which files still have workflows of it?
-  void tell_of_empty(const std::string& partition) {
-    try {
-      manifests(partition);
-    } catch (const Error& damaged) {
-      std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
-      return;
-    }
-    tidy(partition, "", {});
-  }
-
- private:
-  struct Whole {
-    ArchiveManifest manifest;
-    std::set<std::string> chunks;
-  };
-
-  // What a damaged manifest stands for may be the only copy: nothing of its month is touched.
-  std::vector<ArchiveManifest> manifests(const std::string& partition) const {
-    try {
-      return read_manifests(target_, partition);
-    } catch (const Error& damaged) {
-      throw Error(damaged.what(), "WF053", {},
-                  "put a good copy of it back, or move it and the .ndjson.gz of its name to another folder, and export " + partition + " again");
-    }
-  }
-
-  // An export of what the partition has now that reads back well.
-  std::optional<Whole> present(const std::string& partition) {
-    std::string sum = archive_.sum(partition);
-    for (const ArchiveManifest& manifest : manifests(partition)) {
-      if (manifest.sum != sum) continue;
-      try {
-        return Whole{manifest, verify_archive_file(target_, manifest)};
-      } catch (const Error& damaged) {
-        std::cerr << "exported again: " << printable(damaged.what()) << "\n";
-      }
-    }
-    return std::nullopt;
-  }
-
-  ArchiveManifest write(const std::string& partition) {
-    ArchiveWriter writer(target_, partition);
-    std::set<std::string> shapes;
-    std::string after;
-    for (;;) {
-      auto page = archive_.page(partition, after);
-      if (page.empty()) return writer.finish();
-      for (const ArchiveLine& line : page)
-        if (!line.stamp.empty() || shapes.insert(line.text).second) writer.add(line.stamp, line.text, line.workflows, line.rows);
-      after = page.back().stamp;
-    }
-  }
-
-  // An earlier export that has workflows which are not in the archive.
-  struct Kept {
-    ArchiveManifest manifest;
-    std::vector<std::string> ids = {};  // of those workflows
-  };
-
-  // Reads an export; which workflows of its other chunks has the archive not? It may have them in chunks that were packed later.
-  std::vector<std::string> beyond(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
-    std::vector<std::string> missing;
-    std::vector<std::string> shapes;
-    std::vector<std::string> batch;
-    std::size_t bytes = 0;
-    auto ask = [&] {
-      std::vector<std::string> lines = shapes;
-      lines.insert(lines.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
-      for (std::string& id : archive_.not_archived(lines)) missing.push_back(std::move(id));
-      batch.clear();
-      bytes = 0;
-    };
-    read_archive_file(target_, manifest, [&](std::string line, const std::string& chunk) {
-      if (chunk.empty()) shapes.push_back(std::move(line));
-      else if (!chunks.contains(chunk) && begins_chunk(line)) {
-        bytes += line.size();
-        batch.push_back(std::move(line));
-        if (bytes >= kBatchBytes) ask();
-      }
-    });
-    if (!batch.empty()) ask();
-    return missing;
-  }
-
-  // It may be the only copy of what it has, so people remove it.
-  void tell(const Kept& kept, const std::vector<std::string>& left) const {
-    std::string ids;
-    for (std::size_t i = 0; i < std::min(kept.ids.size(), kNamed); i++) ids += (i == 0 ? "" : ", ") + printable(kept.ids[i]);
-    if (kept.ids.size() > kNamed) ids += " and " + std::to_string(kept.ids.size() - kNamed) + " more";
-    std::string others;
-    for (const std::string& sum : left)
-      if (sum != kept.manifest.sum) others += (others.empty() ? "" : ",") + sum;
-    std::cerr << "kept, for it has workflows that the archive has not (" << ids << "): " << kept.manifest.file << "\n"
-              << "  to have them forgotten, remove it and " << kept.manifest.name() << ", then: SELECT dbos_sys.forget_export("
-              << quoted(kept.manifest.partition) << ", " << quoted(target_.place()) << (others.empty() ? "" : ", keep => '{" + others + "}'")
-              << ");\n";
-  }
-
-  // A file that no manifest names; one of an earlier run may be the same.
-  void discard(const ArchiveManifest& manifest) {
-    auto named = manifests(manifest.partition);
-    if (std::none_of(named.begin(), named.end(), [&](const ArchiveManifest& m) { return m.file == manifest.file; })) target_.remove(manifest.file);
-  }
-
-  // The database learns of an export before files that it replaces go, and forgets those after.
-  void note(const ArchiveManifest& manifest, const std::set<std::string>& chunks) {
-    archive_.note_export(manifest.partition, target_.place(), manifest.rows, manifest.sum);
-    archive_.forget_exports(manifest.partition, target_.place(), tidy(manifest.partition, manifest.sum, chunks));
-  }
-
-  // Is all that this file has in these chunks, or elsewhere in the archive? Of a chunk that is still there what is missing was deleted.
-  bool superseded(const ArchiveManifest& other, const std::set<std::string>& chunks, std::vector<Kept>& kept) {
-    std::set<std::string> theirs;
-    try {
-      theirs = verify_archive_file(target_, other);
-    } catch (const Error& damaged) {
-      std::cerr << "kept as it is: " << printable(damaged.what()) << "\n";
-      return false;
-    }
-    if (std::includes(chunks.begin(), chunks.end(), theirs.begin(), theirs.end())) return true;
-    auto missing = beyond(other, chunks);
-    if (missing.empty()) return true;
-    kept.push_back({other, std::move(missing)});
-    return false;
-  }
-
-  // Removes earlier exports of the partition that this one replaces, as what was deleted meanwhile is still in them; and files of exports that broke
-  // off. An export from before the partition was dropped has what the archive has not: it is the only copy. Returns the sums of the exports that are
-  // left.
-  std::vector<std::string> tidy(const std::string& partition, const std::string& sum, const std::set<std::string>& chunks) {
-    std::set<std::string> named;
-    std::vector<std::string> left;
-    std::vector<Kept> kept;
-    for (const ArchiveManifest& other : manifests(partition)) {
-      if (other.sum != sum && superseded(other, chunks, kept)) {
-        target_.remove(other.name());
-        continue;
-      }
-      named.insert(other.file);
-      left.push_back(other.sum);
-    }
-    for (const Kept& one : kept) tell(one, left);
-    for (const std::string& name : target_.names())
-      if (partition_of_file(name) == partition && !named.contains(name)) target_.remove(name);
-    return left;
-  }
-
-  Archive& archive_;
-  ArchiveTarget& target_;
-};
-
 ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const ArchiveManifest& manifest) {
   ArchiveImport total;
   std::vector<std::string> shapes;
@@ -282,7 +85,7 @@ ArchiveImport import_file(Archive& archive, const ArchiveTarget& target, const A
       shapes.push_back(std::move(line));
       return;
     }
-    if (bytes >= kBatchBytes && chunk != last) send();
+    if (bytes >= kArchiveBatchBytes && chunk != last) send();
     last = chunk;
     bytes += line.size();
     batch.push_back(std::move(line));
@@ -366,7 +169,7 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
   Archive archive = open(common);
   auto partitions = chosen(archive.partitions(), arguments.partitions);
   auto target = folder_to_write(folder_option("--to", arguments.to));
-  Exporter exporter(archive, *target);
+  ArchiveExporter exporter(archive, *target);
   std::set<std::string> concerned;
   for (const auto& partition : partitions) concerned.insert(partition.name);
   warn_of_damage(*target, concerned);
@@ -378,7 +181,7 @@ void run_archive_export(const Common& common, const ArchiveArguments& arguments)
   std::string altered;
   std::string hint;
   for (const auto& partition : partitions) {
-    Exporter::Done done;
+    ArchiveExporter::Done done;
     try {
       done = exporter.run(partition.name);
     } catch (const Error& error) {

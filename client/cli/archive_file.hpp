@@ -15,6 +15,9 @@
 
 namespace dbos::cli {
 
+// Lines that go to the server together; the parts of a chunk are never divided.
+constexpr std::size_t kArchiveBatchBytes = 4'194'304;
+
 struct ArchiveManifest {
   std::string partition;
   std::string file;
