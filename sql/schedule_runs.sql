@@ -82,6 +82,62 @@ SELECT count(*), min(workflow_uuid), max(workflow_uuid) FROM dbos.workflow_statu
 SELECT next_at, backfilled, backfill_from FROM pg_temp.plan;
 SELECT dbos_sys.drop_schedule('second');
 
+-- Ticks may be five minutes apart: what became due between two of them was not missed. maintain() each 80 s, and each five minutes.
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+TRUNCATE dbos_ops.ticker;
+CREATE FUNCTION pg_temp.maintain_at(p_time text) RETURNS integer LANGUAGE plpgsql AS $$BEGIN
+  PERFORM pg_temp.clock(('2027-01-15 ' || p_time)::timestamptz);
+  RETURN (SELECT m.rows FROM dbos_sys.maintain() AS m WHERE m.tick = 'schedule');
+END$$;
+SELECT pg_temp.clock('2027-01-15 09:30:30') \gset
+SELECT FROM dbos_sys.create_schedule('slow', 'ping', '* * * * *');
+SELECT count(*), sum(m.rows) FROM generate_series(0, 40) AS n, pg_temp.maintain_at((time '09:30:30' + n * interval '80 s')::text) AS m(rows);
+SELECT count(*), min(workflow_uuid), max(workflow_uuid) FROM dbos.workflow_status;
+SELECT dbos_sys.alter_schedule('slow', '{"cron": "2,17,32,47 * * * *"}');
+SELECT count(*), sum(m.rows) FROM generate_series(0, 12) AS n, pg_temp.maintain_at((time '10:25:00' + n * interval '302 s')::text) AS m(rows);
+SELECT right(workflow_uuid, 24) AS time, to_timestamp(created_at / 1000) AS enqueued FROM dbos.workflow_status WHERE created_at > 1800000000000 + 8700000 ORDER BY 1;
+-- Nor when they come as they like, within that, or after others.
+SELECT dbos_sys.alter_schedule('slow', '{"cron": "* * * * *"}');
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+SELECT t.at, pg_temp.maintain_at(t.at) FROM unnest('{11:26:00,11:26:01,11:30:30,11:30:31,11:36:31}'::text[]) AS t(at);
+SELECT count(*), min(workflow_uuid), max(workflow_uuid) FROM dbos.workflow_status;
+-- Who held the schedule's row at one tick does not make its times missed at the next.
+BEGIN;
+UPDATE dbos_ops.schedules SET next_at = (EXTRACT(epoch FROM timestamptz '2027-01-15 11:35:00') * 1000)::bigint;
+DELETE FROM dbos.workflow_status WHERE workflow_uuid >= 'sched-slow-2027-01-15T11:35';
+SELECT pg_temp.maintain_at('11:41:31');
+ROLLBACK;
+-- A run of an SDK that has ended is not pruned before the tick has passed its time.
+SELECT FROM dbos_sys.retain('1 s', workflow => 'ping', force => true);
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, schedule_name, created_at, updated_at, completed_at)
+SELECT 'sched-slow-2027-01-15T11:37:00.000Z', 'SUCCESS', 'ping', 'slow', t.at, t.at, t.at FROM (SELECT 1800000000000 + 13020100) AS t(at);
+-- One batch after the other, from the start of the policy.
+CREATE FUNCTION pg_temp.prune() RETURNS bigint LANGUAGE sql AS $$
+  SELECT t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', dbos_sys.now_ms() - 1000, 5000, 5000) AS s,
+  LATERAL dbos_sys.prune_take(s.ids, false, false, dbos_sys.now_ms() - 1000, dbos_sys.now_ms()) AS t
+$$;
+SELECT pg_temp.clock('2027-01-15 11:41:00') \gset
+SELECT pg_temp.prune();
+SELECT dbos_sys.recover_tick(), dbos_sys.schedule_tick();
+SELECT workflow_uuid, status FROM dbos.workflow_status WHERE workflow_uuid > 'sched-slow-2027-01-15T11:36:30' ORDER BY 1;
+SELECT pg_temp.prune();
+SELECT FROM dbos_sys.drop_retention(workflow => 'ping');
+-- A longer pause is a downtime: what is due for a minute stays out.
+SELECT pg_temp.maintain_at('11:47:01');
+-- So is one that is not usual and in which the server started. A start within a usual pause, as of pg_cron's each five minutes, has made no tick late.
+SELECT pg_temp.maintain_at('11:47:02'), pg_temp.maintain_at('11:47:03'), pg_temp.maintain_at('11:47:04');
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SELECT pg_temp.maintain_at('11:51:30');
+SELECT pg_temp.maintain_at('11:56:30'), pg_temp.maintain_at('12:01:30');
+UPDATE dbos_ops.ticker SET server_start = server_start - interval '1 s';
+SELECT pg_temp.maintain_at('12:06:30');
+-- Who calls schedule_tick() alone is not known to come again: a minute.
+TRUNCATE dbos_ops.ticker;
+SELECT pg_temp.clock('2027-01-15 12:09:30') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT dbos_sys.drop_schedule('slow');
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+
 -- What SDKs made. TypeScript: fired with its inputs. Another form, another SDK's ids, a zone that only the process knows, a text that none
 -- reads: left alone, and one of them stops no other.
 SELECT pg_temp.clock('2027-01-15 10:00:00') \gset
@@ -126,11 +182,6 @@ CREATE FUNCTION pg_temp.their_run(p_time timestamptz) RETURNS TABLE (new_run tex
 $$;
 CREATE FUNCTION pg_temp.run_all() RETURNS void LANGUAGE sql AS
 $$UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = dbos_sys.now_ms(), updated_at = dbos_sys.now_ms() WHERE status = 'ENQUEUED'$$;
--- One batch after the other, from the start of the policy.
-CREATE FUNCTION pg_temp.prune() RETURNS bigint LANGUAGE sql AS $$
-  SELECT t.workflows FROM dbos_sys.prune_scan((SELECT id FROM dbos_ops.retention_policies), 0, '', dbos_sys.now_ms() - 1000, 5000, 5000) AS s,
-  LATERAL dbos_sys.prune_take(s.ids, false, false, dbos_sys.now_ms() - 1000, dbos_sys.now_ms()) AS t
-$$;
 SELECT pg_temp.clock('2027-01-15 11:00:30') \gset
 SELECT FROM dbos_sys.create_schedule('soon', 'ping', '* * * * *');
 SELECT dbos_sys.schedule_tick();

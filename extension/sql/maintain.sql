@@ -61,14 +61,17 @@ DECLARE
   v_start timestamptz := dbos_sys.server_start();
   v_pause bigint := p_now - dbos_sys.ticked_until(p_now);
   v_gone boolean := COALESCE(v_pause > GREATEST(dbos_sys.heartbeat_gap(), 2 * dbos_sys.tick_pause()), false);
+  -- A server that starts within a usual pause, and a minute, has made nobody miss a tick.
+  v_steady boolean := COALESCE(v_pause <= CASE WHEN v_start = (SELECT t.server_start FROM dbos_ops.ticker AS t) THEN dbos_sys.longest_pause()
+    ELSE dbos_sys.tick_pause() + 60000 END, false);
 BEGIN
   unseen := COALESCE(v_pause > dbos_sys.heartbeat_gap(), false) AND NOT dbos_sys.only_ticks_failed(p_now - v_pause, p_now);
   anew := v_gone AND NOT unseen;
   v_gone := v_gone AND unseen;
-  INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start)
-  VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start)
+  INSERT INTO dbos_ops.ticker AS t (one, last_tick, ticked_by, hold_from, hold_until, server_start, steady_since)
+  VALUES (true, p_now, current_setting('application_name'), 0, 0, v_start, p_now)
   ON CONFLICT (one) DO UPDATE
-  SET last_tick = p_now, next_tick = NULL, ticked_by = EXCLUDED.ticked_by, server_start = v_start,
+  SET steady_since = CASE WHEN v_steady THEN COALESCE(t.steady_since, p_now) ELSE p_now END, last_tick = p_now, next_tick = NULL, ticked_by = EXCLUDED.ticked_by, server_start = v_start,
     -- A pause that only the death of who ticked has made is no usual one; one of who ticks is, when the next is like it.
     pause_ms = CASE WHEN anew AND t.ticked_by <> EXCLUDED.ticked_by THEN t.pause_ms ELSE v_pause END,
     pause_before_ms = CASE WHEN NOT anew THEN t.pause_ms WHEN t.ticked_by <> EXCLUDED.ticked_by THEN t.pause_before_ms ELSE COALESCE(t.pause_ms, 0) END,
@@ -234,4 +237,4 @@ $$;
 COMMENT ON FUNCTION dbos_sys.maintain() IS
 'Every tick once, with the rows that each changed; NULL where one failed, which a WARNING tells (an error, when all failed): for pg_cron or a client where no background worker runs. Call it
 regularly, each second to each five minutes: who is dead is recovered with the second call after, and an unusual gap counts as downtime, which puts
-that off.';
+that off. A schedule fires with the next call after its time.';

@@ -26,7 +26,8 @@ AS $$
       steady_since bigint,
       PRIMARY KEY (application_name, executor_id)
     )'),
-  -- next_tick: the background worker rests until then; NULL: it does not. ticked_by: the name of the session that ticked last.
+  -- next_tick: the background worker rests until then; NULL: it does not. ticked_by: the name of the session that ticked last. steady_since: from then
+  -- to last_tick ticks came without a pause above longest_pause(), and without a server start that made one of them late.
   ('ticker', '
     CREATE TABLE dbos_ops.ticker (
       one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -37,7 +38,8 @@ AS $$
       hold_until bigint,
       server_start timestamptz,
       pause_ms bigint,
-      pause_before_ms bigint
+      pause_before_ms bigint,
+      steady_since bigint
     )'),
   ('watches', '
     CREATE TABLE dbos_ops.watches (

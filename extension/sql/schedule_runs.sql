@@ -153,7 +153,7 @@ BEGIN
 END;
 $$;
 
--- For how long after a time the tick fires it, without a backfill.
+-- For how long after a time the tick fires it, whether or not it was missed.
 CREATE OR REPLACE FUNCTION dbos_sys.schedule_grace()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -164,38 +164,55 @@ BEGIN
 END;
 $$;
 
+-- Since when a time that is due is fired, without a backfill. One between two ticks was not missed, however far apart these come, and whoever held
+-- the schedule's row at the first of them: so far back as ticks came as they should, at most two of their longest pauses. What was due before that passed
+-- while the server was down, or nobody ticked; the SDKs leave that out as well.
+CREATE OR REPLACE FUNCTION dbos_sys.schedule_reach(p_now bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN LEAST(p_now - dbos_sys.schedule_grace(), GREATEST(COALESCE(dbos_sys.ticked_since(p_now), p_now), p_now - 2 * dbos_sys.longest_pause()));
+END;
+$$;
+
 -- Whether somebody may still come to the time of this run, and would make it again were its row gone: our tick, or an executor of an SDK that is
--- late. For its timer that is ten seconds; when it had lost the database, it tries again up to a minute and a half after the return. A backfill begins where
--- the schedule's row says that the last firing was, and an SDK writes that after the run.
+-- late. For its timer that is ten seconds; when it had lost the database, it tries again up to a minute and a half after the return. A tick passes a time
+-- when it moves next_at beyond it. A backfill begins where the schedule's row says that the last firing was, and an SDK writes that after the run.
 CREATE OR REPLACE FUNCTION dbos_sys.may_fire_again(p_id text, p_schedule text, p_created_at bigint, p_now bigint)
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  v_time text := substr(p_id, length('sched-' || p_schedule || '-') + 1);
 BEGIN
-  RETURN p_created_at > p_now - dbos_sys.schedule_grace() - 120000 OR EXISTS (
-    SELECT FROM dbos.workflow_schedules AS s
-    WHERE s.schedule_name = p_schedule AND s.automatic_backfill
-      AND dbos_sys.fired_ms(s.last_fired_at) < dbos_sys.fired_ms(substr(p_id, length('sched-' || p_schedule || '-') + 1)));
+  RETURN p_created_at > p_now - dbos_sys.schedule_grace() - 120000
+    OR (p_created_at > p_now - 2 * dbos_sys.longest_pause() AND EXISTS (
+      SELECT FROM dbos_ops.schedules AS o WHERE o.schedule_name = p_schedule AND o.next_at <= dbos_sys.fired_ms(v_time)))
+    OR EXISTS (
+      SELECT FROM dbos.workflow_schedules AS s
+      WHERE s.schedule_name = p_schedule AND s.automatic_backfill AND dbos_sys.fired_ms(s.last_fired_at) < dbos_sys.fired_ms(v_time));
 END;
 $$;
 
--- Where firing goes on: nothing is left out that is due since less than the grace, and nothing at all with a backfill; but what has been fired
--- by whoever it was is not looked at again.
+-- Where firing goes on: nothing is left out that is within reach, and nothing at all with a backfill; but what has been fired by whoever it was is
+-- not looked at again.
 CREATE OR REPLACE FUNCTION dbos_sys.schedule_base(p_next bigint, p_now bigint, p_backfill boolean, p_fired text)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_grace bigint := dbos_sys.schedule_grace();
+  v_reach bigint := dbos_sys.schedule_reach(p_now);
 BEGIN
-  IF p_next >= p_now - v_grace THEN
+  IF p_next >= v_reach THEN
     RETURN p_next - 1;
   ELSIF p_backfill THEN
     RETURN GREATEST(p_next - 1, LEAST(dbos_sys.fired_ms(p_fired), p_now));
   END IF;
-  RETURN p_now - v_grace;
+  RETURN v_reach;
 END;
 $$;
 
@@ -296,8 +313,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.schedule_tick() IS
-'Enqueues the runs of schedules that are due; returns how many times it passed. Each is enqueued once, whoever else fires the schedule. What is due
-for longer than a minute (five tick intervals, when these are longer) is left out, or comes with automatic_backfill, up to 10,000 runs.';
+'Enqueues the runs of schedules that are due; returns how many times it passed. Each is enqueued once, whoever else fires the schedule. What became due
+between two ticks is fired by the second, when they are five minutes apart at most (recover_tick() notes them, as maintain() does). What is due for longer than a
+minute (five tick intervals, when these are longer), because the server was down or nobody ticked, is left out, or comes with automatic_backfill, up to
+10,000 runs.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.schedule_due()
 RETURNS bigint

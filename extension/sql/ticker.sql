@@ -58,6 +58,30 @@ BEGIN
 END;
 $$;
 
+-- The longest pause between two ticks that maintain() allows: five minutes, and one for who calls it by the minute and comes late.
+CREATE OR REPLACE FUNCTION dbos_sys.longest_pause()
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 360000::bigint
+$$;
+
+-- Since when ticks have come as maintain() allows, with the server up: what became due since then has been missed by nobody. NULL: not known, or they
+-- do not come any more.
+CREATE OR REPLACE FUNCTION dbos_sys.ticked_since(p_now bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT t.steady_since FROM dbos_ops.ticker AS t
+    WHERE t.server_start = dbos_sys.server_start() AND dbos_sys.ticked_until(p_now) >= p_now - dbos_sys.longest_pause());
+END;
+$$;
+
 -- Whether ticks come, however far apart.
 CREATE OR REPLACE FUNCTION dbos_sys.is_ticking(p_now bigint)
 RETURNS boolean
