@@ -144,13 +144,14 @@ SELECT pg_temp.clock('2027-01-15 10:00:00') \gset
 INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, workflow_class_name, schedule, context, cron_timezone, last_fired_at)
 SELECT r.name, r.name, 'w', '', r.cron, r.context, r.zone, r.fired FROM (VALUES
   ('a-broken', '99 * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', NULL),
+  ('b-offset', '0 5 * * *', '{"json":1,"__dbos_serializer":"superjson"}', '+05:00', NULL),
   ('b-zone', '* * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'Mars/Olympus', NULL),
   ('c-never', '0 0 29 2 1#1', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', NULL),
   ('d-pickled', '* * * * *', 'gASVCgAAAAAAAAB9lIwBYZRLAXMu', 'UTC', NULL),
   ('e-json', '* * * * *', '{"a": 1}', 'UTC', NULL),
   ('f-no-zone', '1 * * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, NULL),
   ('g-other-zone', '0,1 10 * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, '2027-01-15T09:00:00.000Z'),
-  ('h-utc', '0,1 10 * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, '2027-01-14T10:00:00.000Z'),
+  ('h-fired', '0,1 10 * * *', '{"json":1,"__dbos_serializer":"superjson"}', NULL, '2027-01-14T10:00:00.000Z'),
   ('i-any-zone', '* * * * *', '{"json":{"d":"2026-01-01T00:00:00.000Z"},"meta":{"values":{"d":["Date"]}},"__dbos_serializer":"superjson"}', NULL, NULL),
   ('j-fired', '* * * * *', '{"json":1,"__dbos_serializer":"superjson"}', 'UTC', 'yesterday noon')) AS r(name, cron, context, zone, fired);
 SELECT dbos_sys.schedule_tick();
@@ -169,6 +170,25 @@ SELECT pg_temp.clock('2027-01-15 10:02:00') \gset
 TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
 SELECT dbos_sys.schedule_tick();
 SELECT workflow_uuid, inputs FROM pg_temp.runs;
+-- A firing at a time of UTC does not tell that the zone is UTC: New York's are the same until its clock changes. So it is left alone, also where the server is told
+-- to fire it, and one that was made here and that the SDK has made anew without a zone.
+DELETE FROM dbos.workflow_schedules;
+TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE;
+SELECT pg_temp.clock('2026-11-01 05:00:00') \gset
+SELECT FROM dbos_sys.create_schedule('c-again', 'w', '0 */4 * * *', '{"format": "typescript", "time_zone": "America/New_York"}');
+INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, schedule, context, last_fired_at)
+SELECT r.name, r.name, 'w', '0 */4 * * *', '{"json":1,"__dbos_serializer":"superjson"}', '2026-11-01T04:00:00.000Z' FROM (VALUES ('a-left'), ('b-told')) AS r(name);
+SELECT dbos_sys.alter_schedule('b-told', '{"server": true}');
+UPDATE dbos.workflow_schedules SET cron_timezone = NULL WHERE schedule_name = 'c-again';
+SELECT dbos_sys.schedule_tick();
+SELECT name, next_at, obstacle FROM dbos_sys.schedules();
+SELECT dbos_sys.schedule_tick() FROM pg_temp.clock('2026-11-01 08:00:00');
+-- With its zone it fires when the SDK does.
+SELECT dbos_sys.alter_schedule('a-left', '{"time_zone": "America/New_York"}');
+SELECT dbos_sys.schedule_tick();
+SELECT pg_temp.clock('2026-11-01 09:00:00') \gset
+SELECT dbos_sys.schedule_tick();
+SELECT workflow_uuid FROM pg_temp.runs;
 
 -- A time has one run, however soon what ended is pruned and however late another comes to that time: an SDK fired and its run is over, ticks come
 -- nearly a minute late; the server fired and its run is over, an SDK comes to the time again.

@@ -107,5 +107,22 @@ INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, 
 SELECT dbos_sys.trigger_schedule('pickled');
 SELECT dbos_sys.trigger_schedule('json');
 SELECT dbos_sys.backfill_schedule('json', '2027-01-01', '2027-01-02');
-DELETE FROM dbos.workflow_schedules WHERE schedule_id IN ('p', 'j');
+-- One of the TypeScript SDK without a zone, whose times are those of its process: a backfill would make second runs of its days. No zone matters to others,
+-- nor to a run now.
+INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, schedule, context, last_fired_at)
+SELECT z.name, z.name, 'w', z.cron, '{"json":1,"__dbos_serializer":"superjson"}', '2027-01-14T06:30:00.000Z' FROM (VALUES ('zoneless', '30 2 * * *'), ('any', '*/15 * * * *')) AS z(name, cron);
+SELECT dbos_sys.backfill_schedule('zoneless', '2027-01-10', '2027-01-12');
+SELECT count(*) FROM dbos.workflow_status WHERE schedule_name = 'zoneless';
+SELECT dbos_sys.trigger_schedule('zoneless');
+SELECT * FROM dbos_sys.backfill_schedule('any', '2027-01-10', '2027-01-10 01:00');
+-- Neither does the word that the server shall fire it tell the zone. With one it is filled in, by that.
+SELECT dbos_sys.alter_schedule('zoneless', '{"server": true}');
+SELECT dbos_sys.backfill_schedule('zoneless', '2027-01-10', '2027-01-12');
+SELECT dbos_sys.alter_schedule('zoneless', '{"time_zone": "America/Santiago"}');
+SELECT * FROM dbos_sys.backfill_schedule('zoneless', '2027-01-10', '2027-01-12');
+SELECT workflow_uuid FROM dbos.workflow_status WHERE workflow_uuid LIKE 'sched-zoneless-2%' ORDER BY 1;
+-- Nor is an offset taken, which JavaScript knows as a zone and PostgreSQL reads with the other sign.
+UPDATE dbos.workflow_schedules SET cron_timezone = '+05:00' WHERE schedule_name = 'zoneless';
+SELECT dbos_sys.backfill_schedule('zoneless', '2027-01-10', '2027-01-12');
+DELETE FROM dbos.workflow_schedules WHERE schedule_id IN ('p', 'j', 'zoneless', 'any');
 SELECT md5(string_agg(s::text, '' ORDER BY s.schedule_name)) = :'before' AS unchanged FROM dbos.workflow_schedules AS s;

@@ -54,14 +54,14 @@ BEGIN
 END;
 $$;
 
--- What the times of a schedule follow from: they are computed again when it changes. One without a zone is judged by its last firing.
-CREATE OR REPLACE FUNCTION dbos_sys.schedule_definition(p_status text, p_cron text, p_zone text, p_backfill boolean, p_context text, p_fired text)
+-- What the times of a schedule follow from: they are computed again when it changes.
+CREATE OR REPLACE FUNCTION dbos_sys.schedule_definition(p_status text, p_cron text, p_zone text, p_backfill boolean, p_context text)
 RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN md5(jsonb_build_array(p_status, p_cron, p_zone, p_backfill, md5(p_context), CASE WHEN p_zone IS NULL THEN p_fired END)::text);
+  RETURN md5(jsonb_build_array(p_status, p_cron, p_zone, p_backfill, md5(p_context))::text);
 END;
 $$;
 
@@ -75,6 +75,20 @@ BEGIN
   RETURN CASE WHEN p_format IS NULL THEN 'only its SDK can read the context'
     WHEN p_server IS FALSE THEN 'the server is told to leave it to the application'
     WHEN p_server IS NULL AND p_format <> 'typescript' THEN 'it was not made here, and its SDK may give its runs other ids' END;
+END;
+$$;
+
+-- Why nobody here knows the times of a schedule. Without a zone the TypeScript SDK takes that of its process, and no firing tells which that is: zones
+-- agree for months and part at a change of the clock. Only a text whose times are the same in every zone is certain. JavaScript also takes offsets as zones.
+CREATE OR REPLACE FUNCTION dbos_sys.schedule_times_obstacle(p_format text, p_cron text, p_zone text)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN p_zone IS NULL AND p_format = 'typescript' AND dbos_sys.cron_needs_zone(p_cron)
+    THEN 'it has no time zone, and that of its application is not known'
+    WHEN p_zone ~ '^[-+]' THEN 'its time zone is an offset, whose sign PostgreSQL reads the other way round' END;
 END;
 $$;
 
@@ -93,21 +107,14 @@ $$;
 
 -- The next time of a schedule after another, or why there is none: nothing raises here, for one row must not stop the others.
 CREATE OR REPLACE FUNCTION dbos_sys.plan_schedule(
-  p_cron text, p_zone text, p_context text, p_fired text, p_server boolean, p_after bigint, OUT next_at bigint, OUT obstacle text)
+  p_cron text, p_zone text, p_context text, p_server boolean, p_after bigint, OUT next_at bigint, OUT obstacle text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  v_fired bigint;
+  v_format text := dbos_sys.schedule_format(p_context);
 BEGIN
-  obstacle := dbos_sys.schedule_obstacle(dbos_sys.schedule_format(p_context), p_server);
-  IF obstacle IS NULL AND p_zone IS NULL AND p_server IS NULL AND dbos_sys.cron_needs_zone(p_cron) THEN
-    -- The SDK takes the zone of its process. A time at which it fired tells whether that is UTC.
-    v_fired := dbos_sys.fired_ms(p_fired);
-    IF v_fired IS NULL OR NOT EXISTS (SELECT FROM dbos_sys.cron_instants(p_cron, 'UTC', v_fired - 1, v_fired + 1, 1)) THEN
-      obstacle := 'it has no time zone, and that of its application is not known';
-    END IF;
-  END IF;
+  obstacle := COALESCE(dbos_sys.schedule_obstacle(v_format, p_server), dbos_sys.schedule_times_obstacle(v_format, p_cron, p_zone));
   IF obstacle IS NULL THEN
     next_at := (SELECT c.at FROM dbos_sys.cron_instants(p_cron, COALESCE(p_zone, 'UTC'), p_after, 7289654400000, 1) AS c(at));
     obstacle := CASE WHEN next_at IS NULL THEN 'it does not fire within a hundred years' END;
@@ -264,9 +271,9 @@ BEGIN
   SELECT r.schedule_name, r.definition, CASE WHEN r.status = 'ACTIVE' THEN p.next_at END
   FROM (
     SELECT s.*, o.server, o.definition AS known,
-      dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context, s.last_fired_at) AS definition
+      dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context) AS definition
     FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name) AS r,
-  LATERAL dbos_sys.plan_schedule(r.schedule, r.cron_timezone, r.context, r.last_fired_at, r.server,
+  LATERAL dbos_sys.plan_schedule(r.schedule, r.cron_timezone, r.context, r.server,
     CASE WHEN r.automatic_backfill THEN LEAST(p_now, dbos_sys.fired_ms(r.last_fired_at)) ELSE p_now END) AS p
   WHERE r.known IS DISTINCT FROM r.definition
   ON CONFLICT (schedule_name) DO UPDATE SET definition = EXCLUDED.definition, next_at = EXCLUDED.next_at, retry_at = NULL, backfilled = 0;
@@ -299,7 +306,7 @@ BEGIN
     BEGIN
       PERFORM FROM dbos.workflow_schedules AS s JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name
       WHERE s.schedule_name = v_name AND s.status = 'ACTIVE'
-        AND o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context, s.last_fired_at)
+        AND o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context)
       FOR NO KEY UPDATE OF s SKIP LOCKED;
       IF FOUND THEN
         v_rows := v_rows + dbos_sys.fire_schedule(v_name, v_now, 1000);
@@ -325,7 +332,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN (
-    SELECT min(CASE WHEN o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context, s.last_fired_at)
+    SELECT min(CASE WHEN o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone, s.automatic_backfill, s.context)
       THEN GREATEST(o.next_at, o.retry_at) ELSE 0 END)
     FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name);
 END;

@@ -287,24 +287,32 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_schedule(text) IS 'Takes a schedule off the list; what it enqueued stays. Errors: WF001, WF060 (unknown schedule).';
 
--- A schedule whose runs the caller asks for, fired from here or not: their ids must be those of its SDK.
-CREATE OR REPLACE FUNCTION dbos_sys.find_schedule(p_name text, OUT cron text, OUT zone text)
+-- A schedule whose runs the caller asks for, fired from here or not: their ids must be those of its SDK and, with p_times, their times too.
+CREATE OR REPLACE FUNCTION dbos_sys.find_schedule(p_name text, p_times boolean, OUT cron text, OUT zone text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  v_format text;
+  v_server boolean;
   v_obstacle text;
+  v_hint text := 'Call the function of its SDK';
 BEGIN
   PERFORM dbos_sys.lock_schedule(p_name, NULL);
-  SELECT s.schedule, COALESCE(s.cron_timezone, 'UTC'), dbos_sys.schedule_obstacle(dbos_sys.schedule_format(s.context),
-    CASE WHEN o.made_here THEN true ELSE NULLIF(o.server, false) END)
-  INTO cron, zone, v_obstacle
+  SELECT s.schedule, s.cron_timezone, dbos_sys.schedule_format(s.context), CASE WHEN o.made_here THEN true ELSE NULLIF(o.server, false) END
+  INTO cron, zone, v_format, v_server
   FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name WHERE s.schedule_name = p_name;
+  v_obstacle := dbos_sys.schedule_obstacle(v_format, v_server);
   IF v_obstacle IS NOT NULL THEN
-    PERFORM dbos_sys.fail('WF062', format('schedule %s is not fired from here: %s', dbos_sys.shown(p_name), v_obstacle), NULL,
-      CASE WHEN v_obstacle LIKE 'only%' THEN 'Call the function of its SDK.'
-        ELSE format('Call the function of its SDK, or: SELECT dbos_sys.alter_schedule(%L, ''{"server": true}'');', p_name) END);
+    v_hint := v_hint || CASE WHEN v_format IS NULL THEN '.' ELSE format(', or: SELECT dbos_sys.alter_schedule(%L, ''{"server": true}'');', p_name) END;
+  ELSIF p_times THEN
+    v_obstacle := dbos_sys.schedule_times_obstacle(v_format, cron, zone);
+    v_hint := v_hint || format(', or name the zone of its application: SELECT dbos_sys.alter_schedule(%L, ''{"time_zone": "ZONE"}'');', p_name);
   END IF;
+  IF v_obstacle IS NOT NULL THEN
+    PERFORM dbos_sys.fail('WF062', format('schedule %s is not fired from here: %s', dbos_sys.shown(p_name), v_obstacle), NULL, v_hint);
+  END IF;
+  zone := COALESCE(zone, 'UTC');
 END;
 $$;
 
@@ -317,7 +325,7 @@ AS $$
 DECLARE
   v_at bigint := dbos_sys.now_ms();
 BEGIN
-  PERFORM dbos_sys.find_schedule(p_name);
+  PERFORM dbos_sys.find_schedule(p_name, false);
   -- Another one of the same millisecond is another run.
   WHILE dbos_sys.enqueue_scheduled(p_name, ARRAY[format('sched-%s-trigger-%s', p_name, dbos_sys.iso_time(v_at))], ARRAY[v_at]) = 0 LOOP
     v_at := v_at + 1;
@@ -347,7 +355,7 @@ BEGIN
   ELSIF (p_limit BETWEEN 1 AND 100000) IS NOT TRUE THEN
     PERFORM dbos_sys.fail('WF001', format('limit is %s', COALESCE(p_limit::text, 'NULL')), NULL, 'Give 1 to 100000, and go on with rest_from.');
   END IF;
-  SELECT f.* INTO v_schedule FROM dbos_sys.find_schedule(p_name) AS f;
+  SELECT f.* INTO v_schedule FROM dbos_sys.find_schedule(p_name, true) AS f;
   v_instants := ARRAY(SELECT c.at FROM dbos_sys.cron_instants(v_schedule.cron, v_schedule.zone, (EXTRACT(epoch FROM p_from) * 1000)::bigint,
     (EXTRACT(epoch FROM p_to) * 1000)::bigint, p_limit + 1) AS c(at));
   rest_from := CASE WHEN cardinality(v_instants) > p_limit THEN to_timestamp(v_instants[p_limit] / 1000) END;
@@ -360,7 +368,7 @@ $$;
 COMMENT ON FUNCTION dbos_sys.backfill_schedule(text, timestamptz, timestamptz, integer) IS
 'Enqueues the runs of a schedule after one time and before another: how many there are, and how many of them are new. At most p_limit; the same call
 from rest_from goes on (NULL: that was all). A run whose row is gone is enqueued again. Errors: WF001, WF060 (unknown schedule), WF062 (only its SDK
-can).';
+can, or knows its times: obstacle of schedules()).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.schedules(p_application text DEFAULT NULL)
 RETURNS TABLE (
@@ -374,10 +382,10 @@ BEGIN
   SELECT s.schedule_name, s.workflow_name, NULLIF(s.workflow_class_name, ''), s.schedule, s.cron_timezone, s.status, s.queue_name, s.application_name,
     s.automatic_backfill, dbos_sys.schedule_format(s.context), s.last_fired_at,
     CASE WHEN s.status = 'ACTIVE' THEN to_timestamp(CASE WHEN o.definition = dbos_sys.schedule_definition(s.status, s.schedule, s.cron_timezone,
-      s.automatic_backfill, s.context, s.last_fired_at) THEN o.next_at ELSE p.next_at END / 1000) END,
+      s.automatic_backfill, s.context) THEN o.next_at ELSE p.next_at END / 1000) END,
     p.obstacle IS NULL, p.obstacle, to_timestamp(o.backfill_from / 1000)
   FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name,
-  LATERAL dbos_sys.plan_schedule(s.schedule, s.cron_timezone, s.context, s.last_fired_at, o.server, dbos_sys.now_ms()) AS p
+  LATERAL dbos_sys.plan_schedule(s.schedule, s.cron_timezone, s.context, o.server, dbos_sys.now_ms()) AS p
   WHERE p_application IS NULL OR s.application_name = p_application OR s.application_name IS NULL ORDER BY s.schedule_name;
 END;
 $$;
