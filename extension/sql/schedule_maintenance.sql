@@ -59,8 +59,11 @@ BEGIN
       (1, format('dbos_sys prune in %s', database), schedule_maintenance.schedule, format('CALL dbos_sys.prune(%L)', v_budget || ' ms'), database),
       -- pg_cron's shortest interval is a minute in its older versions; a worker, where there is one, looks each second.
       (2, format('dbos_sys maintain in %s', database), '* * * * *', 'SELECT dbos_sys.maintain()', database),
-      -- A run that could not begin has no times; its number tells that it is older than one that has.
-      (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname LIKE ''dbos\_sys %'') '
+      -- A run that could not begin has no times; its number tells that it is older than one that has. Of a job that is gone only its commands tell whose
+      -- it was.
+      (3, 'dbos_sys history', '17 3 * * *', 'DELETE FROM cron.job_run_details AS d WHERE (d.jobid IN (SELECT j.jobid FROM cron.job AS j WHERE j.jobname LIKE ''dbos\_sys %'') '
+        'OR (NOT EXISTS (SELECT FROM cron.job AS j WHERE j.jobid = d.jobid) AND (starts_with(d.command, ''CALL dbos_sys.prune('') '
+        'OR d.command = ''SELECT dbos_sys.maintain()'' OR (starts_with(d.command, ''DELETE FROM cron.job_run_details '') AND strpos(d.command, ''dbos\_sys %'') > 0)))) '
         'AND runid <= (SELECT max(runid) FROM cron.job_run_details WHERE COALESCE(end_time, start_time) < now() - interval ''7 days'') '
         'AND COALESCE(end_time, start_time, ''-infinity'') < now() - interval ''7 days''', current_database()))
       AS j(place, name, at, command, runs_in)
@@ -80,7 +83,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
 'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
-database (or as maintain says); and forget what it noted of these jobs a week ago. Called in the database where
+database (or as maintain says); and forget what it noted of these jobs a week ago, also of those that are gone. Called in the database where
 pg_cron lives, by who the jobs run as. Called again, it changes the jobs, and removes that of
 maintain() where it is not wanted any more. Errors: WF001, WF002, WF056 (pg_cron is not here; the hint says where).';
 

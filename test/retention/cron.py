@@ -50,7 +50,18 @@ def other_database(workers):
           SELECT j.jobid, v.runid, 'x', 'postgres', 'x', v.status
           FROM (VALUES ('other', 998, 'failed'), ('dbos_sys prune in {SYSTEM}', 999, 'failed'), ('dbos_sys prune in {SYSTEM}', 1999, 'starting')) AS v(name, runid, status)
           JOIN cron.job AS j ON j.jobname = v.name""")
+        # Of a job that is gone its commands tell whose it was.
+        home.query("SELECT FROM dbos_sys.schedule_maintenance('0 4 1 1 *', database => 'postgres')")
+        gone = home.query("SELECT max(jobid), min(jobid), max(jobid) - min(jobid) FROM cron.job WHERE jobname LIKE '% in postgres'")[0]
+        equal(gone[2], "1", "jobs of another database")
+        home.query("SELECT dbos_sys.unschedule_maintenance('postgres')")
+        home.query(f"""INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, end_time)
+          SELECT v.jobid, v.runid, 'x', 'postgres', v.command, 'succeeded', now() - v.days * interval '1 day'
+          FROM (VALUES ({gone[1]}, 901, 'CALL dbos_sys.prune(''240000 ms'')', 10), ({gone[1]}, 902, 'CALL dbos_sys.prune(''240000 ms'')', 5),
+            ({gone[0]}, 903, 'SELECT dbos_sys.maintain()', 10), (7777, 904, $${jobs[2][2]}$$, 10), (7777, 905, 'SELECT 1', 10),
+            (7777, 906, 'DELETE FROM cron.job_run_details WHERE end_time < now() - interval ''7 days''', 10)) AS v(jobid, runid, command, days)""")
         home.query(jobs[2][2])
+        equal(home.query("SELECT runid FROM cron.job_run_details WHERE runid BETWEEN 901 AND 906 ORDER BY 1"), [["902"], ["905"], ["906"]], "notes left of jobs that are gone")
         equal(home.query("SELECT runid FROM cron.job_run_details WHERE COALESCE(start_time, end_time) IS NULL AND runid IN (998, 999, 1999) ORDER BY 1"), [["998"], ["1999"]],
               "runs without times that are left")
         equal(home.query("SELECT count(*) FILTER (WHERE j.jobname = 'other'), count(*) FILTER (WHERE j.jobname <> 'other') FROM cron.job_run_details AS d "
