@@ -15,7 +15,7 @@ SELECT name FROM dbos_sys.schedules('mail');
 -- The rows are those of the SDK: an empty class name, a zone that everybody understands, the context as it reads it.
 SELECT schedule_name, workflow_class_name, context, cron_timezone, last_fired_at, schedule_id ~ '^[0-9a-f-]{36}$' AS id FROM dbos.workflow_schedules ORDER BY 1;
 
--- Applied again: a pause, the last firing and the id stay; what is not named is as new. Altered: only what is named.
+-- Applied again: a pause, the last firing, the id and the context stay; what else is not named is as new. Altered: only what is named.
 UPDATE dbos.workflow_schedules SET last_fired_at = '2027-01-15T07:00:00.000Z', schedule_id = 'first' WHERE schedule_name = 'nightly';
 SELECT dbos_sys.pause_schedule('nightly');
 SELECT dbos_sys.apply_schedule('nightly', 'report2', '0 3 * * *', '{"application_name": "shop"}');
@@ -62,6 +62,35 @@ SELECT dbos_sys.schedule_inputs(c.context, 'typescript', 1800000000123) FROM (VA
   ('{"json":{"self":null},"meta":{"referentialEqualities":[["self"]]},"__dbos_serializer":"superjson"}')) AS c(context);
 SELECT c.context, dbos_sys.schedule_format(c.context) FROM (VALUES ('null'), ('{"json":1}'), ('"text"'), ('gASVCgAAAAAAAAB9lIwBYZRLAXMu'), (''), ('{"a":"\u0000"}'),
   ('{"__dbos_serializer":"superjson"}')) AS c(context);
+
+-- A change leaves the context of an SDK's row as it is unless it names one. That is written so that this SDK reads it; where only it can do that, it is refused.
+CREATE FUNCTION pg_temp.contexts() RETURNS TABLE (name text, schedule text, context text) LANGUAGE sql AS
+$$SELECT schedule_name, schedule, context FROM dbos.workflow_schedules WHERE schedule_id LIKE 'sdk-%' ORDER BY 1$$;
+INSERT INTO dbos.workflow_schedules (schedule_id, schedule_name, workflow_name, schedule, context, cron_timezone)
+SELECT 'sdk-' || c.name, c.name, 'tick', '* * * * *', c.context, 'UTC' FROM (VALUES ('ja', '{"a": 1}'), ('py', 'gASVCgAAAAAAAAB9lIwBYZRLAXMu'),
+  ('ts', '{"json":{"a":"1970-01-01T00:00:00.001Z"},"meta":{"values":{"a":["Date"]}},"__dbos_serializer":"superjson"}')) AS c(name, context);
+SELECT dbos_sys.alter_schedule(c.name, '{"cron": "1 * * * *"}') FROM pg_temp.contexts() AS c;
+SELECT * FROM pg_temp.contexts();
+SELECT dbos_sys.alter_schedule('py', '{"context": {"a": 2}}');
+SELECT dbos_sys.alter_schedule('py', '{"context": {"a": 2}, "format": "portable"}');
+SELECT dbos_sys.apply_schedule('py', 'tick', '2 * * * *', '{"context": null}');
+SELECT dbos_sys.alter_schedule('ts', '{"context": {"a": 2}, "format": "portable"}');
+SELECT dbos_sys.apply_schedule('ts', 'tick', '2 * * * *', '{"context": {"a": 2}, "format": "portable"}');
+SELECT dbos_sys.apply_schedule('ts', 'tick', '2 * * * *', '{"format": "portable"}');
+SELECT dbos_sys.alter_schedule('ja', '{"context": {"a": 2}, "format": "typescript"}');
+SELECT * FROM pg_temp.contexts();
+SELECT dbos_sys.alter_schedule(c.name, '{"context": {"a": 2}}') FROM pg_temp.contexts() AS c WHERE c.name <> 'py';
+SELECT * FROM pg_temp.contexts();
+SELECT dbos_sys.apply_schedule(c.name, 'tick', '3 * * * *') FROM pg_temp.contexts() AS c;
+SELECT * FROM pg_temp.contexts();
+SELECT dbos_sys.apply_schedule('ts', 'tick', '4 * * * *', '{"format": "typescript"}');
+SELECT dbos_sys.apply_schedule('ts', 'tick', '4 * * * *', '{"context": [null]}');
+SELECT * FROM pg_temp.contexts() WHERE name = 'ts';
+-- What was made here may change its format.
+SELECT dbos_sys.alter_schedule('typed', '{"context": 1, "format": "portable"}');
+SELECT context FROM dbos.workflow_schedules WHERE schedule_name = 'typed';
+SELECT dbos_sys.alter_schedule('typed', '{"context": [1], "format": "typescript"}');
+SELECT dbos_sys.drop_schedule(c.name) FROM pg_temp.contexts() AS c;
 
 -- Refused, and nothing changed.
 SELECT md5(string_agg(s::text, '' ORDER BY s.schedule_name)) AS before FROM dbos.workflow_schedules AS s \gset

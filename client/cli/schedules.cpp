@@ -88,7 +88,8 @@ void run_schedules_list(const Common& common) {
 }
 
 void run_schedules_apply(const Common& common, const ScheduleArguments& arguments) {
-  ScheduleOptions options{.cron = arguments.cron, .queue = arguments.queue, .typescript = arguments.typescript, .class_name = arguments.class_name};
+  ScheduleOptions options{.cron = arguments.cron, .queue = arguments.queue, .class_name = arguments.class_name};
+  if (arguments.typescript) options.typescript = true;
   if (!arguments.time_zone.empty()) options.time_zone = arguments.time_zone;
   if (!arguments.context.empty()) options.context_json = context_text(arguments.context);
   if (!arguments.backfill.empty()) options.automatic_backfill = yes("--backfill", arguments.backfill);

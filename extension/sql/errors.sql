@@ -11,7 +11,7 @@
 --   WF052 archive lacks a partition       WF053 archive has been altered                WF054 archived row does not fit
 --   WF055 archive partition not exported or unknown                                WF056 pg_cron is not in this database
 --   WF060 unknown schedule                WF061 schedule exists
---   WF062 only its SDK fires the schedule
+--   WF062 only its SDK fires the schedule, or writes its context
 -- Codes are never given another meaning. Message: lower case, no full stop; detail: why; hint: what to do next.
 CREATE OR REPLACE FUNCTION dbos_sys.fail(p_code text, p_message text, p_detail text DEFAULT NULL, p_hint text DEFAULT NULL)
 RETURNS void

@@ -128,6 +128,35 @@ BEGIN
 END;
 $$;
 
+-- The context of a schedule after a change, whose row the caller has locked: as it is unless the change names one, which is written so that whoever
+-- reads the row reads it back. The table tells no format, and a default serializer reads its own form only: what is in another is none (TypeScript throws,
+-- Python hands over the text).
+CREATE OR REPLACE FUNCTION dbos_sys.changed_schedule_context(p_name text, p_options jsonb)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_named text := p_options ->> 'format';
+  v_row record;
+BEGIN
+  SELECT s.context, dbos_sys.schedule_format(s.context) AS format, COALESCE(o.made_here, false) AS made_here INTO v_row
+  FROM dbos.workflow_schedules AS s LEFT JOIN dbos_ops.schedules AS o ON o.schedule_name = s.schedule_name WHERE s.schedule_name = p_name;
+  IF NOT p_options ? 'context' AND v_named IS DISTINCT FROM v_row.format AND v_named IS NOT NULL THEN
+    PERFORM dbos_sys.fail('WF001', 'option format without context', 'The context is written in that format.', 'Add option context.');
+  ELSIF NOT p_options ? 'context' THEN
+    RETURN v_row.context;
+  ELSIF v_row.format IS NULL THEN
+    PERFORM dbos_sys.fail('WF062', format('the context of schedule %s is in a form of its SDK', dbos_sys.shown(p_name)),
+      'The SDK would not read back what is written here.', 'Leave option context out, and change it with the SDK; or drop_schedule(), and create_schedule() one that is fired from here.');
+  ELSIF v_named <> v_row.format AND NOT v_row.made_here THEN
+    PERFORM dbos_sys.fail('WF062', format('the context of schedule %s is in format %s', dbos_sys.shown(p_name), v_row.format),
+      'Its SDK reads no other.', 'Leave option format out; or drop_schedule(), and create_schedule() one for another application.');
+  END IF;
+  RETURN dbos_sys.schedule_context(p_options -> 'context', COALESCE(v_named, v_row.format));
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.write_schedule(p_name text, p_workflow text, p_cron text, p_options jsonb, p_replace boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -156,7 +185,7 @@ BEGIN
     PERFORM dbos_sys.lock_schedule(p_name, p_options ->> 'application_name');
     UPDATE dbos.workflow_schedules AS s
     SET workflow_name = p_workflow, workflow_class_name = COALESCE(p_options ->> 'class_name', ''), schedule = p_cron, cron_timezone = v_zone,
-      context = dbos_sys.schedule_context(p_options -> 'context', p_options ->> 'format'), queue_name = p_options ->> 'queue',
+      context = dbos_sys.changed_schedule_context(p_name, p_options), queue_name = p_options ->> 'queue',
       automatic_backfill = COALESCE((p_options ->> 'automatic_backfill')::boolean, false),
       application_name = COALESCE(s.application_name, p_options ->> 'application_name')
     WHERE s.schedule_name = p_name;
@@ -192,8 +221,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.apply_schedule(text, text, text, jsonb) IS
-'create_schedule(), or the same for one that exists: a pause and the time of the last firing stay. Errors: WF001 (also: it belongs to another
-application).';
+'create_schedule(), or the same for one that exists: a pause and the time of the last firing stay, and the context unless one is named, which is written in the
+format of the present one. Errors: WF001 (also: it belongs to another application), WF062 (only its SDK can write the context).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.alter_schedule(p_name text, p_options jsonb)
 RETURNS void
@@ -206,7 +235,7 @@ BEGIN
   PERFORM dbos_sys.check_schedule_name(p_name);
   PERFORM dbos_sys.check_schedule_options(p_options, '{}');
   PERFORM dbos_sys.lock_schedule(p_name, p_options ->> 'application_name');
-  SELECT s.schedule AS cron, s.cron_timezone AS zone, s.context, dbos_sys.schedule_format(s.context) AS format INTO v_row
+  SELECT s.schedule AS cron, s.cron_timezone AS zone, s.context INTO v_row
   FROM dbos.workflow_schedules AS s WHERE s.schedule_name = p_name;
   IF p_options ?| '{cron,time_zone}' THEN
     v_row.zone := CASE WHEN p_options ? 'time_zone' THEN dbos_sys.check_zone(p_options ->> 'time_zone') ELSE v_row.zone END;
@@ -217,7 +246,7 @@ BEGIN
     PERFORM dbos_sys.check_schedule_queue(p_options ->> 'queue');
   END IF;
   IF p_options ? 'context' THEN
-    v_row.context := dbos_sys.schedule_context(p_options -> 'context', COALESCE(p_options ->> 'format', v_row.format));
+    v_row.context := dbos_sys.changed_schedule_context(p_name, p_options);
   ELSIF p_options ? 'format' THEN
     PERFORM dbos_sys.fail('WF001', 'option format without context', 'The context is written in that format.', 'Add option context.');
   END IF;
@@ -236,7 +265,8 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.alter_schedule(text, jsonb) IS
 'Changes the named options of a schedule, those of create_schedule() and cron. server also for one that an SDK made: true fires it from here where
-that is not done by itself (schedules() tells why), false leaves it to the application. Errors: WF001, WF060 (unknown schedule).';
+that is not done by itself (schedules() tells why), false leaves it to the application. A context is written in the format of the present one. Errors: WF001,
+WF060 (unknown schedule), WF062 (only its SDK can write the context).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.set_schedule_status(p_name text, p_status text)
 RETURNS void

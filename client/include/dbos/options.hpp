@@ -160,14 +160,15 @@ struct ScheduleOptions {
   std::string time_zone = "UTC";
   // Empty = the internal one, which every executor of the application serves.
   std::string queue = {};
-  // JSON text.
-  std::string context_json = "null";
+  // JSON text. Unset: null, and Client::apply_schedule() leaves that of a schedule that exists.
+  std::optional<std::string> context_json = {};
   // What was missed for more than a minute is enqueued later.
   bool automatic_backfill = false;
   // Fired from the database, also while no process of the application runs.
   bool server = true;
-  // The context as the official TypeScript SDK writes it, for a workflow of that SDK, which reads no other.
-  bool typescript = false;
+  // The context as the official TypeScript SDK writes it, for a workflow of that SDK, which reads no other. Unset: false, or as a schedule that exists
+  // has it; in Runtime::schedule() false.
+  std::optional<bool> typescript = {};
   // Class under which another SDK registered the workflow.
   std::string class_name = {};
 };

@@ -130,6 +130,9 @@ void Runtime::add_schedule(const std::string& name, const std::string& workflow,
   if (runtime_->engine) throw UsageError("schedule " + name + " registered after launch()");
   check_label("schedule name", name, kNameBytes);
   if (options.cron.empty()) throw UsageError("schedule " + name + " has no cron text", {}, {}, "give .cron, as \"30 2 * * MON-FRI\"");
+  // The code says all of it, and its workflow reads this form.
+  if (!options.context_json) options.context_json = "null";
+  if (!options.typescript) options.typescript = false;
   runtime_->schedules.push_back({name, workflow, std::move(options)});
 }
 
