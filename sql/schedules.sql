@@ -86,6 +86,12 @@ SELECT * FROM pg_temp.contexts();
 SELECT dbos_sys.apply_schedule('ts', 'tick', '4 * * * *', '{"format": "typescript"}');
 SELECT dbos_sys.apply_schedule('ts', 'tick', '4 * * * *', '{"context": [null]}');
 SELECT * FROM pg_temp.contexts() WHERE name = 'ts';
+-- It stays the SDK's: who fires it is not changed by that, unless it is named; nor may the format be from now on.
+SELECT s.name, s.server, s.obstacle FROM dbos_sys.schedules() AS s JOIN pg_temp.contexts() AS c USING (name);
+SELECT dbos_sys.alter_schedule('ts', '{"context": {"a": 2}, "format": "portable"}');
+SELECT dbos_sys.apply_schedule('ts', 'tick', '4 * * * *', '{"server": false}'), dbos_sys.apply_schedule('ja', 'tick', '4 * * * *', '{"server": true}');
+SELECT dbos_sys.apply_schedule(c.name, 'tick', '5 * * * *') FROM pg_temp.contexts() AS c WHERE c.name <> 'py';
+SELECT s.name, s.server, s.obstacle FROM dbos_sys.schedules() AS s JOIN pg_temp.contexts() AS c USING (name);
 -- What was made here may change its format.
 SELECT dbos_sys.alter_schedule('typed', '{"context": 1, "format": "portable"}');
 SELECT context FROM dbos.workflow_schedules WHERE schedule_name = 'typed';

@@ -164,6 +164,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_zone text;
+  v_server boolean;
   v_rows integer;
 BEGIN
   PERFORM dbos_sys.check_schedule_name(p_name);
@@ -190,8 +191,12 @@ BEGIN
       application_name = COALESCE(s.application_name, p_options ->> 'application_name')
     WHERE s.schedule_name = p_name;
   END IF;
-  INSERT INTO dbos_ops.schedules AS o (schedule_name, made_here, server) VALUES (p_name, true, COALESCE((p_options ->> 'server')::boolean, true))
-  ON CONFLICT (schedule_name) DO UPDATE SET made_here = true, server = EXCLUDED.server, definition = CASE WHEN o.server IS NOT DISTINCT FROM EXCLUDED.server THEN o.definition END;
+  -- One that an SDK made stays its own: whether it is fired from here follows from its row, or from what was said, as before.
+  v_server := (p_options ->> 'server')::boolean;
+  INSERT INTO dbos_ops.schedules AS o (schedule_name, made_here, server) VALUES (p_name, v_rows = 1, COALESCE(v_server, CASE WHEN v_rows = 1 THEN true END))
+  ON CONFLICT (schedule_name) DO UPDATE
+  SET made_here = o.made_here OR v_rows = 1, server = COALESCE(v_server, CASE WHEN o.made_here OR v_rows = 1 THEN true ELSE o.server END),
+    definition = CASE WHEN o.server IS NOT DISTINCT FROM COALESCE(v_server, CASE WHEN o.made_here OR v_rows = 1 THEN true ELSE o.server END) THEN o.definition END;
 END;
 $$;
 
@@ -222,7 +227,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.apply_schedule(text, text, text, jsonb) IS
 'create_schedule(), or the same for one that exists: a pause and the time of the last firing stay, and the context unless one is named, which is written in the
-format of the present one. Errors: WF001 (also: it belongs to another application), WF062 (only its SDK can write the context).';
+format of the present one. One that an SDK made is fired by whom it was, unless server is named. Errors: WF001 (also: it belongs to another application), WF062 (only its SDK can write the context).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.alter_schedule(p_name text, p_options jsonb)
 RETURNS void

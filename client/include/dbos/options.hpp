@@ -164,8 +164,9 @@ struct ScheduleOptions {
   std::optional<std::string> context_json = {};
   // What was missed for more than a minute is enqueued later.
   bool automatic_backfill = false;
-  // Fired from the database, also while no process of the application runs.
-  bool server = true;
+  // Fired from the database, also while no process of the application runs. Unset: true, but Client::apply_schedule() leaves that of a schedule that
+  // an SDK made.
+  std::optional<bool> server = {};
   // The context as the official TypeScript SDK writes it, for a workflow of that SDK, which reads no other. Unset: false, or as a schedule that exists
   // has it; in Runtime::schedule() false.
   std::optional<bool> typescript = {};

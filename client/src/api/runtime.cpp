@@ -133,6 +133,7 @@ void Runtime::add_schedule(const std::string& name, const std::string& workflow,
   // The code says all of it, and its workflow reads this form.
   if (!options.context_json) options.context_json = "null";
   if (!options.typescript) options.typescript = false;
+  if (!options.server) options.server = true;
   runtime_->schedules.push_back({name, workflow, std::move(options)});
 }
 

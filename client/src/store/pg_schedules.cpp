@@ -32,7 +32,7 @@ void apply_schedule(PgPool& pool, const std::string& name, const std::string& wo
   settings.text("time_zone", options.time_zone);
   if (options.context_json) settings.json("context", *options.context_json);
   settings.boolean("automatic_backfill", options.automatic_backfill);
-  settings.boolean("server", options.server);
+  if (options.server) settings.boolean("server", *options.server);
   if (options.typescript) settings.text("format", *options.typescript ? "typescript" : "portable");
   if (!options.queue.empty()) settings.text("queue", options.queue);
   if (!options.class_name.empty()) settings.text("class_name", options.class_name);
