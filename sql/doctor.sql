@@ -154,7 +154,24 @@ SELECT format('ALTER DATABASE %I SET synchronous_commit = off', current_database
 :s1;
 :s2;
 :s3;
-SELECT name, state, replace(finding, current_database(), 'DB') AS finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{overrides}');
+SELECT name, state, replace(finding, current_database(), 'DB') AS finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{statement_timeout,overrides}');
+SELECT format('ALTER DATABASE %I SET statement_timeout = ''0.4min''', current_database()) AS s4, format('ALTER ROLE %I IN DATABASE %I RESET statement_timeout', current_user, current_database()) AS s5 \gset
+:s4;
+:s5;
+SELECT name, state, finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{statement_timeout}');
+ROLLBACK;
+-- However they are spelled; nothing of them is left in the session.
+SELECT v.name, v.value, dbos_sys.is_contrary(v.name, v.value) FROM (VALUES ('synchronous_commit', 'false'), ('synchronous_commit', 'no'), ('synchronous_commit', '0'),
+  ('synchronous_commit', 'Local'), ('default_transaction_read_only', 't'), ('default_transaction_read_only', '0'), ('enable_hashjoin', 'f'), ('enable_hashjoin', 'ON'),
+  ('statement_timeout', '0.1min'), ('statement_timeout', '0.2min'), ('statement_timeout', '0x64'), ('statement_timeout', '0'), ('lock_timeout', '1s'),
+  ('default_transaction_isolation', 'Serializable'), ('session_replication_role', ' REPLICA'), ('enable_no_such', 'OFF')) AS v(name, value);
+SELECT s.name, s.setting FROM pg_settings AS s WHERE s.name IN ('synchronous_commit', 'default_transaction_read_only', 'enable_hashjoin', 'session_replication_role') ORDER BY s.name;
+-- A role's own does not hide what others get.
+BEGIN;
+SELECT format('ALTER ROLE %I IN DATABASE %I SET synchronous_commit = on', current_user, current_database()) AS s6 \gset
+:s1;
+:s6;
+SELECT name, state, finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{synchronous_commit}');
 ROLLBACK;
 SELECT * FROM dbos_sys.doctor_range('work_mem', 'warn', '1kB', '1TB', '8MB');
 SELECT * FROM dbos_sys.doctor_range('no_such', 'warn', '1', '2', '1');
@@ -174,7 +191,9 @@ SELECT dbos_sys.doctor(client => '{"now": null}');
 DELETE FROM dbos.workflow_status;
 TRUNCATE dbos.workflow_input, dbos.operation_outputs, dbos_ops.queue_settings, dbos.queues;
 -- Without counters autovacuum never comes.
+SELECT format('ALTER DATABASE %I SET track_counts = off', current_database()) AS off, format('ALTER DATABASE %I RESET track_counts', current_database()) AS reset \gset
+:off;
+SELECT name, state, finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{autovacuum}');
+:reset;
 \c -reuse-previous=on "options='-c track_counts=off'"
-SELECT name, state, finding, mend FROM dbos_sys.doctor('{autovacuum}');
-\c -reuse-previous=on "options=''"
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{autovacuum}');

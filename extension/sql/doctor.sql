@@ -59,6 +59,8 @@ AS $$
       'At 4 the planner takes an index for dear and reads whole tables.', NULL),
     ('idle_in_transaction_session_timeout', 'doctor_range(''idle_in_transaction_session_timeout'', ''warn'', ''1s'', ''1h'', ''5min'')', 'set, at most an hour',
       'A client that forgets its transaction holds locks, and vacuum back, for as long as it lives.', NULL),
+    ('statement_timeout', 'doctor_statement_timeout()', 'none for the server, the database and its roles, or at least 30 s',
+      'It ends prune(), the building of an index and this checklist half way. Who wants one sets it for its own session.', NULL),
     ('isolation', 'doctor_isolation()', 'READ COMMITTED, read and write',
       'Claims skip rows that others hold; at a higher level they fail instead, and read-only sessions cannot run anything.', NULL),
     ('overrides', 'doctor_overrides()', 'no settings of roles or databases that contradict these',
@@ -180,4 +182,4 @@ COMMENT ON FUNCTION dbos_sys.doctor(text[], jsonb) IS
 'The checklist of a production system, line by line: what was found, what was wanted, why, and the command that mends it. state: ok; warn (it costs
 speed, or will hurt); bad (work is lost or stands still); not known (it cannot be seen from here, or by this role). The first six lines are always
 dedicated instance, pooler, prune job, determinism, throttling, traces. names: these lines only. client: what the client knows of itself, pid and now
-(ms), as dbos-sys tells it. Reads only, and waits for no lock longer than a second. Errors: WF001 (no such line).';
+(ms), as dbos-sys tells it. Reads only, and waits for no lock longer than a second; where statement_timeout is short, set it to 0 first. Errors: WF001 (no such line).';

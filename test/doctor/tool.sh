@@ -50,7 +50,22 @@ test_tool() {
 	refused 'a wait that is no time is refused' 2 "wait 'soon'.*30s" doctor --wait soon --db "$(uri postgres dbos_sys)"
 	refused 'a database without the functions: what makes them' 1 'dbos-sys init' doctor --db "$bare"
 	refused 'a server that is not there' 1 '(refused|No such file)' doctor --wait 1s --db 'host=/nowhere dbname=x'
+	test_statement_timeout
 	test_pooler
+}
+
+# The locked table makes the checklist wait for longer than the timeout.
+test_statement_timeout() {
+	sql postgres -c "ALTER DATABASE dbos_sys SET statement_timeout = '300ms'"
+	hold table_locker dbos_sys 'SET application_name = locker; BEGIN; LOCK TABLE dbos.workflow_status;'
+	until_sql postgres "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'locker' AND state = 'idle in transaction'"
+	like 'a statement_timeout ends the function' "$(sql dbos_sys -c "SELECT name FROM dbos_sys.doctor('{dead letters}')" 2>&1 || true)" 'due to statement timeout'
+	tool doctor statement_timeout 'dead letters' --db "$(uri postgres dbos_sys)"
+	like 'but not the tool, which tells of it' "$status $out" $'^3 warn +statement_timeout +statement_timeout = 00:00:00.3.*\n +mend    (ALTER DATABASE [^\n]*)\nnot known dead letters '
+	kill "${sessions[-1]}"
+	sql postgres -c "${BASH_REMATCH[1]:-no mend}"
+	tool doctor statement_timeout --db "$(uri postgres dbos_sys)"
+	equal 'what it names mends it' "$status" 0
 }
 
 test_pooler() {

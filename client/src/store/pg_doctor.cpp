@@ -13,7 +13,6 @@ namespace dbos {
 namespace {
 
 using detail::fail_setup;
-using detail::run_alone;
 using detail::pg::ArrayBuffer;
 using detail::pg::Connection;
 using detail::pg::Params;
@@ -28,6 +27,16 @@ constexpr const char* kDoctor =
 std::string client_facts(const Connection& connection) {
   auto now = std::chrono::duration_cast<Milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   return "{\"pid\": " + std::to_string(connection.backend_pid()) + ", \"now\": " + std::to_string(now) + "}";
+}
+
+// A statement_timeout that is meant for short statements must not end the checklist. For this transaction alone: a pooler lends the session.
+Result ask_doctor(Connection& connection, const Params& params) {
+  if (!connection.queue("BEGIN") || !connection.queue("SET LOCAL statement_timeout = '10min'") || !connection.queue(kDoctor, params) ||
+      !connection.queue("COMMIT"))
+    throw ConnectionError(connection.failure().message);
+  auto results = connection.finish_transaction();
+  if (const auto* failed = detail::first_error(results)) return std::move(results[static_cast<std::size_t>(failed - results.data())]);
+  return std::move(results[2]);
 }
 
 [[noreturn]] void fail_doctor(const ServerError& error) {
@@ -55,7 +64,7 @@ std::vector<DoctorLine> examine_system_database(const DoctorOptions& options) {
   params.jsonb(facts);
   if (params.fault() || names.fault())
     throw UsageError("the name of a line is no UTF-8, or holds NUL", {}, {}, "name lines as dbos-sys doctor shows them");
-  Result result = run_alone(connection, kDoctor, params);
+  Result result = ask_doctor(connection, params);
   if (!result.ok()) fail_doctor(result.error());
   std::vector<DoctorLine> lines;
   for (int row = 0; row < result.rows(); row++) {
