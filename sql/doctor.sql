@@ -173,6 +173,7 @@ SELECT format('ALTER ROLE %I IN DATABASE %I SET synchronous_commit = on', curren
 :s6;
 SELECT name, state, finding, replace(mend, current_database(), 'DB') AS mend FROM dbos_sys.doctor('{synchronous_commit}');
 ROLLBACK;
+SELECT v.names, dbos_sys.standbys_asked(v.names) FROM unnest('{"",a,"a, b","2 (a, b)","FIRST 3(a)"," any 2 ( b )","\"first\", b",*}'::text[]) AS v(names);
 SELECT * FROM dbos_sys.doctor_range('work_mem', 'warn', '1kB', '1TB', '8MB');
 SELECT * FROM dbos_sys.doctor_range('no_such', 'warn', '1', '2', '1');
 SELECT * FROM dbos_sys.doctor_choice('no_such', 'bad', '{on}');

@@ -75,7 +75,7 @@ AS $$
     ('idle transactions', 'doctor_idle_transactions()', 'no transaction that waits for its client', 'It keeps its locks and its snapshot.', NULL),
     ('locks', 'doctor_blocked()', 'nobody who waits for a lock for seconds', 'Who waits lets all behind it wait.', NULL),
     ('replication slots', 'doctor_slots()', 'slots that somebody uses', 'A slot keeps WAL until somebody takes it, or the disk is full.', NULL),
-    ('synchronous standby', 'doctor_synchronous()', 'a standby for which commits wait is connected', 'Without it no commit returns.',
+    ('synchronous standby', 'doctor_synchronous()', 'as many standbys connected as commits wait for', 'Without them no commit returns.',
       'ALTER SYSTEM SET synchronous_standby_names = ''''; SELECT pg_reload_conf();  -- or start the standby'),
     ('backups', 'doctor_backups()', 'WAL that is archived, or a standby', 'The state of every workflow lies here and nowhere else.',
       'Set archive_mode = on with an archive_command (pgBackRest, WAL-G), or a standby; where the provider takes snapshots this line cannot see them.'),

@@ -120,36 +120,118 @@ $$;
 COMMENT ON FUNCTION dbos_sys.doctor_slots() IS
 'warn: a replication slot is used by nobody or has lost its WAL. bad: the same, and max_slot_wal_keep_size sets no bound to what it keeps.';
 
-CREATE OR REPLACE FUNCTION dbos_sys.doctor_backups(OUT state text, OUT finding text, OUT mend text)
+-- Who receives all WAL: neither who decodes it nor a backup that is being taken. NULL where this role does not see what they do.
+CREATE OR REPLACE FUNCTION dbos_sys.wal_receivers()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT dbos_sys.sees_sessions() AND EXISTS (SELECT FROM pg_stat_replication) THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT count(*) FROM pg_stat_replication AS r
+    WHERE r.state <> 'backup' AND r.application_name <> 'pg_basebackup' AND NOT EXISTS (
+      SELECT FROM pg_replication_slots AS s WHERE s.active_pid = r.pid AND (s.slot_type = 'logical' OR s.slot_name LIKE 'pg\_basebackup\_%')));
+END;
+$$;
+
+-- The number of a segment of WAL by the name of its file; NULL for other files.
+CREATE OR REPLACE FUNCTION dbos_sys.segment_number(p_file text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN p_file ~ '^[0-9A-F]{24}' THEN
+    ('x' || substr(p_file, 9, 8))::bit(32)::bigint * (4294967296 / pg_size_bytes(current_setting('wal_segment_size'))) + ('x' || substr(p_file, 17, 8))::bit(32)::bigint END;
+END;
+$$;
+
+-- Segments that wait for archive_command, and since when the oldest does; where this role may not look, what lies between the last one and the current.
+CREATE OR REPLACE FUNCTION dbos_sys.waiting_segments(OUT sees boolean, OUT segments bigint, OUT since timestamptz)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  sees := has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE');
+  IF sees THEN
+    SELECT count(*), min(f.modification) INTO segments, since FROM pg_ls_archive_statusdir() AS f WHERE f.name LIKE '%.ready';
+  ELSIF NOT pg_is_in_recovery() THEN
+    SELECT dbos_sys.segment_number(pg_walfile_name(pg_current_wal_lsn())) - dbos_sys.segment_number(a.last_archived_wal) - 1, a.last_archived_time
+    INTO segments, since FROM pg_stat_archiver AS a;
+  END IF;
+END;
+$$;
+
+-- What archive_mode comes to; NULL where it is off.
+CREATE OR REPLACE FUNCTION dbos_sys.archiving(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_archiver record;
-  v_mode text := (SELECT s.value FROM dbos_sys.setting_value('archive_mode') AS s);
-  v_standbys bigint := (SELECT count(*) FROM pg_stat_replication);
-  -- Then nothing fails: WAL is kept, and piles up.
-  v_idle boolean := v_mode <> 'off' AND (SELECT s.value FROM dbos_sys.setting_value('archive_command') AS s) = ''
-    AND COALESCE((SELECT s.value FROM dbos_sys.setting_value('archive_library') AS s), '') = '';
+  v_waits record;
+  v_late boolean;
 BEGIN
+  IF (SELECT s.value FROM dbos_sys.setting_value('archive_mode') AS s) = 'off' THEN
+    RETURN;
+  END IF;
   SELECT a.last_archived_time AS archived, a.last_failed_time AS failed, a.last_failed_wal AS wal, a.failed_count AS failures INTO v_archiver
   FROM pg_stat_archiver AS a;
-  state := CASE
-    WHEN v_idle THEN 'bad'
-    WHEN v_mode <> 'off' AND v_archiver.failed > COALESCE(v_archiver.archived, '-infinity') THEN 'bad'
-    WHEN v_mode <> 'off' AND v_archiver.archived IS NOT NULL THEN 'ok'
-    WHEN v_standbys > 0 THEN 'ok'
-    WHEN v_mode <> 'off' THEN 'not known' ELSE 'warn' END;
-  finding := CASE
-    WHEN v_idle THEN 'archive_mode is on and archive_command empty: WAL stays on this server, and piles up'
-    WHEN state = 'bad' THEN format('archiving of WAL fails (%s times, last at %s)', v_archiver.failures, v_archiver.wal)
-    WHEN v_mode <> 'off' AND v_archiver.archived IS NOT NULL THEN 'WAL is archived'
-    WHEN v_mode <> 'off' THEN 'archive_mode is on, and nothing has been archived yet' ELSE 'WAL is not archived' END
-    || format(', %s standbys or receivers', v_standbys);
+  SELECT w.sees, w.segments, w.since INTO v_waits FROM dbos_sys.waiting_segments() AS w;
+  v_late := v_waits.segments > 0 AND EXTRACT(epoch FROM v_waits.since) * 1000 < dbos_sys.now_ms() - 300000;
+  -- Without a command nothing fails: WAL is kept, and piles up.
+  IF (SELECT s.value FROM dbos_sys.setting_value('archive_command') AS s) = '' AND COALESCE((SELECT s.value FROM dbos_sys.setting_value('archive_library') AS s), '') = '' THEN
+    state := 'bad';
+    finding := 'archive_mode is on and archive_command empty: WAL stays on this server, and piles up';
+  ELSIF v_archiver.failed > COALESCE(v_archiver.archived, '-infinity') THEN
+    state := 'bad';
+    finding := format('archiving of WAL fails (%s times, last at %s)', v_archiver.failures, v_archiver.wal);
+  ELSIF v_late THEN
+    state := CASE WHEN v_waits.sees THEN 'bad' ELSE 'not known' END;
+    finding := format('%s segments of WAL wait to be archived, %s', v_waits.segments,
+      CASE WHEN v_waits.sees THEN 'the oldest for longer than five minutes: archive_command hangs, or is too slow' ELSE 'and whether they have for long is hidden from this role' END);
+    mend := CASE WHEN NOT v_waits.sees THEN dbos_sys.mend_sight() END;
+  ELSE
+    state := CASE WHEN v_archiver.archived IS NULL THEN 'not known' ELSE 'ok' END;
+    finding := CASE state WHEN 'ok' THEN 'WAL is archived' ELSE 'archive_mode is on, and nothing has been archived yet' END;
+  END IF;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.archiving() IS 'bad: archiving fails, has no command, or leaves a segment for longer than five minutes.';
+
+CREATE OR REPLACE FUNCTION dbos_sys.doctor_backups(OUT state text, OUT finding text, OUT mend text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  v_archive record;
+  v_receivers bigint := dbos_sys.wal_receivers();
+BEGIN
+  SELECT a.state, a.finding, a.mend INTO v_archive FROM dbos_sys.archiving() AS a;
+  state := CASE WHEN v_archive.state IN ('ok', 'bad') THEN v_archive.state WHEN v_receivers > 0 THEN 'ok' WHEN v_receivers IS NULL THEN 'not known'
+    ELSE COALESCE(v_archive.state, 'warn') END;
+  finding := COALESCE(v_archive.finding, 'WAL is not archived') || ', '
+    || CASE WHEN v_receivers IS NULL THEN 'whether a standby receives it is hidden from this role' ELSE format('%s standbys or receivers', v_receivers) END;
+  mend := COALESCE(v_archive.mend, CASE WHEN v_receivers IS NULL THEN dbos_sys.mend_sight() END);
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_backups() IS
-'ok: WAL is archived, or somebody receives it. bad: archiving fails, or has no command. Snapshots of disks and dumps cannot be seen from inside.';
+'ok: WAL is archived, or a standby or pg_receivewal receives it; who decodes it, or takes a backup, does not count. bad: archiving fails, stands still for
+five minutes, or has no command. Snapshots of disks and dumps cannot be seen from inside.';
+
+-- `2 (a, b)`, `FIRST 2 (a, b)`, `ANY 2 (a, b)`, or a mere list, of which one is enough.
+CREATE OR REPLACE FUNCTION dbos_sys.standbys_asked(p_names text)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN btrim(p_names) = '' THEN 0 ELSE COALESCE((regexp_match(p_names, '^\s*(?:first\s|any\s)?\s*(\d+)\s*\(', 'i'))[1]::integer, 1) END;
+END;
+$$;
 
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_synchronous(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
@@ -157,16 +239,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_names text := (SELECT s.value FROM dbos_sys.setting_value('synchronous_standby_names') AS s);
+  v_asked integer := dbos_sys.standbys_asked(v_names);
+  v_here bigint := (SELECT count(*) FROM pg_stat_replication AS r WHERE r.sync_state IN ('sync', 'quorum'));
 BEGIN
-  state := CASE WHEN COALESCE(v_names, '') = '' THEN 'ok' WHEN NOT dbos_sys.sees_sessions() THEN 'not known'
-    WHEN EXISTS (SELECT FROM pg_stat_replication AS r WHERE r.sync_state IN ('sync', 'quorum')) THEN 'ok' ELSE 'bad' END;
-  finding := CASE WHEN COALESCE(v_names, '') = '' THEN 'commits wait for no standby'
-    WHEN state = 'not known' THEN 'the state of standbys is hidden from this role'
-    ELSE format('commits wait for %s, which %s', v_names, CASE state WHEN 'ok' THEN 'is here' ELSE 'is not connected' END) END;
+  state := CASE WHEN v_asked = 0 THEN 'ok' WHEN v_asked IS NULL OR NOT dbos_sys.sees_sessions() THEN 'not known' WHEN v_here >= v_asked THEN 'ok' ELSE 'bad' END;
+  finding := CASE WHEN v_asked = 0 THEN 'commits wait for no standby' WHEN state = 'not known' THEN 'the state of standbys is hidden from this role'
+    ELSE format('commits wait for %s: %s of %s connected', v_names, LEAST(v_here, v_asked), v_asked) END;
   mend := CASE WHEN state = 'not known' THEN dbos_sys.mend_sight() END;
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.doctor_synchronous() IS 'bad: commits wait for a synchronous standby that is not connected.';
+COMMENT ON FUNCTION dbos_sys.doctor_synchronous() IS 'bad: commits wait for more synchronous standbys than are connected.';
 
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_wraparound(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql

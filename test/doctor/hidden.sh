@@ -1,5 +1,23 @@
 # What a session cannot see is not known, and what it alone sees is not what others have; sourced by run.
 
+# On the bad server, which has one standby; the doctor's own session waits for none.
+test_standbys() {
+	local lines=$work/standbys names state found
+	while IFS='|' read -r names state found; do
+		sql badly -c "ALTER SYSTEM SET synchronous_standby_names = '$names'" -c 'SELECT pg_reload_conf()' >/dev/null
+		until_sql badly "SELECT current_setting('synchronous_standby_names') = '$names' AND bool_or(sync_state IN ('sync', 'quorum')) FROM pg_stat_replication"
+		examine badly "$lines" postgres "'{synchronous standby}'"
+		found "$lines" 'synchronous standby' "$state" "$found"
+	done <<-'END'
+		2 (*, elsewhere)|bad|: 1 of 2 connected
+		FIRST 2 (*)|bad|: 1 of 2 connected
+		any 2 (*)|bad|: 1 of 2 connected
+		ANY 1 (elsewhere, *)|ok|: 1 of 1 connected
+		elsewhere, *|ok|: 1 of 1 connected
+	END
+	sql badly -c 'ALTER SYSTEM RESET synchronous_standby_names' -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
 # On the good server, as all that follows.
 test_hidden_settings() {
 	local lines=$work/hidden
