@@ -58,6 +58,11 @@ DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('told', 'failed', 'step
 DELETE FROM dbos.workflow_output WHERE workflow_uuid = 'failed'; DELETE FROM dbos.operation_outputs WHERE workflow_uuid = 'stepped';
 SELECT pg_temp.at(86401) AS t \gset
 SELECT name, state, finding, mend FROM dbos_sys.doctor('{waiting,stuck}');
+-- What was resumed has waited since then.
+BEGIN;
+SELECT dbos_sys.resume('{waits,expired}');
+SELECT state, finding FROM dbos_sys.doctor('{waiting}');
+ROLLBACK;
 -- A queue that was dropped and made again is another: the pause of the first is not its own.
 BEGIN;
 DELETE FROM dbos.queues WHERE name = 'paused';
@@ -112,6 +117,19 @@ SELECT d.mend FROM dbos_sys.doctor('{prune job}') AS d;
 DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'k3';
 SELECT d.mend FROM dbos_sys.doctor('{prune job}') AS d;
 ROLLBACK;
+
+-- Only btrees are judged; of one that cannot be, it is said.
+BEGIN;
+CREATE TABLE dbos_ops.large AS SELECT ARRAY[md5(n::text) || md5('x' || n)] AS tags FROM generate_series(1, 120000) AS n;
+CREATE INDEX ON dbos_ops.large USING gin (tags);
+SELECT pg_relation_size('dbos_ops.large_tags_idx') > 8388608 AS is_large;
+SELECT state, finding FROM dbos_sys.doctor('{index bloat}');
+CREATE INDEX ON dbos_ops.large (tags);
+SELECT state, finding FROM dbos_sys.doctor('{index bloat}');
+ROLLBACK;
+
+-- As the library reads dbos_sys.databases.
+SELECT dbos_sys.listed_databases(' dbos_sys, MyDb,"MyDb" ,"a,b", "say ""hi""" ,' || repeat('X', 70)), dbos_sys.listed_databases(''), dbos_sys.listed_databases(NULL);
 
 -- All that hang are seen, however many older ones are well.
 BEGIN;

@@ -99,7 +99,7 @@ AS $$
     ('dead rows', 'doctor_dead_rows()', 'autovacuum that keeps up', 'Claims and counts read every dead row that vacuum has not removed.', NULL),
     ('statistics', 'doctor_statistics()', 'tables analysed since half of their rows changed', 'The planner takes a table that it saw empty for empty still.', NULL),
     ('invalid indexes', 'doctor_invalid_indexes()', 'no index that an interrupted build left', 'It is written with every row and read by nobody.', NULL),
-    ('index bloat', 'doctor_index_bloat()', 'indexes about as large as their entries need', 'Deleted entries leave pages that are read and cached still.', NULL),
+    ('index bloat', 'doctor_index_bloat()', 'btrees about as large as their entries need', 'Deleted entries leave pages that are read and cached still.', NULL),
 
     ('dead letters', 'doctor_dead_letters()', 'none', 'Each is a workflow that somebody started and nobody will finish.', NULL),
     ('overdue', 'doctor_overdue()', 'delays and deadlines that are acted on', 'Nobody maintains this database.',

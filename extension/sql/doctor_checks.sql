@@ -1,7 +1,8 @@
 -- What doctor() looks at, and how it judges: a function for each of its lines (doctor.sql has the table of them). Each returns a state — ok,
 -- warn (it costs speed, or will hurt), bad (work is lost or stands still), not known — what was found, and, where the table's own does not do, the
 -- command that mends it. A function that raises reads 'not known'; so does whatever a role cannot see. Nothing here writes.
--- This file: the six lines of the checklist that come first.
+-- This file: of the six lines of the checklist that come first those about the server; doctor_checks_prune.sql has the prune job, doctor_checks_rows.sql
+-- throttling.
 
 -- Some names out of many, as a sentence shows them.
 CREATE OR REPLACE FUNCTION dbos_sys.some_of(p_names text[], p_show integer DEFAULT 5)
@@ -62,6 +63,52 @@ BEGIN
 END;
 $$;
 
+-- Since when rows are counted: a crash, and a reset, begin anew.
+CREATE OR REPLACE FUNCTION dbos_sys.statistics_age()
+RETURNS interval
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN clock_timestamp() - (
+    SELECT GREATEST(w.stats_reset, (SELECT d.stats_reset FROM pg_stat_database AS d WHERE d.datname = current_database())) FROM pg_stat_wal AS w);
+END;
+$$;
+
+-- Tables of this database that are not DBOS's.
+CREATE OR REPLACE FUNCTION dbos_sys.other_tables(OUT name text, OUT changes bigint, OUT bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT format('%I.%I', s.schemaname, s.relname), s.n_tup_ins + s.n_tup_upd + s.n_tup_del, pg_total_relation_size(s.relid) FROM pg_stat_user_tables AS s
+  WHERE s.schemaname NOT IN ('dbos', 'dbos_ops', 'cron') AND s.schemaname !~ '^pg_temp';
+END;
+$$;
+
+-- What is too large to be taken for unused while the statistics are young: tables of this database, and other databases as far as this role may ask.
+CREATE OR REPLACE FUNCTION dbos_sys.unjudged()
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF dbos_sys.statistics_age() > interval '1 hour' THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT array_agg(format('%s (%s)', u.name, pg_size_pretty(u.bytes)) ORDER BY u.bytes DESC)
+    FROM (
+      SELECT t.name, t.bytes FROM dbos_sys.other_tables() AS t WHERE t.bytes > 8388608
+      UNION ALL
+      SELECT 'database ' || d.datname, pg_database_size(d.oid) FROM pg_database AS d
+      WHERE d.datname <> current_database() AND NOT d.datistemplate AND (has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE'))
+        AND pg_database_size(d.oid) > 268435456) AS u);
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.doctor_dedicated(OUT state text, OUT finding text, OUT mend text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -69,6 +116,7 @@ AS $$
 DECLARE
   v_busy text[];
   v_strangers text[];
+  v_unjudged text[] := dbos_sys.unjudged();
   v_total bigint;
 BEGIN
   SELECT array_agg(format('database %s: %s %% of the rows written, %s %% of the blocks read, %s %% with those in memory, %s %% of the sessions', o.name,
@@ -76,21 +124,22 @@ BEGIN
       FILTER (WHERE (o.written > 0.05 AND o.rows_written > 10000) OR (o.read > 0.2 AND (o.rows_written > 1000 OR o.blocks_read > 10000))
         OR (o.seen > 0.2 AND o.blocks_seen > 1000000) OR (o.connected > 0.2 AND o.sessions >= 10)), max(o.total)
   INTO v_busy, v_total FROM dbos_sys.other_databases() AS o;
-  SELECT array_agg(t.name || ' (' || t.changes || ' rows written)' ORDER BY t.changes DESC) INTO v_strangers
-  FROM (
-    SELECT format('%I.%I', s.schemaname, s.relname) AS name, s.n_tup_ins + s.n_tup_upd + s.n_tup_del AS changes FROM pg_stat_user_tables AS s
-    WHERE s.schemaname NOT IN ('dbos', 'dbos_ops', 'cron') AND s.schemaname !~ '^pg_temp') AS t
-  WHERE t.changes > 10000;
-  state := CASE WHEN v_busy IS NOT NULL OR v_strangers IS NOT NULL THEN 'warn' WHEN current_setting('track_counts') <> 'on' OR v_total < 100 THEN 'not known' ELSE 'ok' END;
+  SELECT array_agg(format('%s (%s, %s rows written)', t.name, pg_size_pretty(t.bytes), t.changes) ORDER BY t.changes DESC, t.bytes DESC) INTO v_strangers
+  FROM dbos_sys.other_tables() AS t WHERE t.changes > 10000 OR t.bytes > 100000000;
+  state := CASE WHEN v_busy IS NOT NULL OR v_strangers IS NOT NULL THEN 'warn'
+    WHEN current_setting('track_counts') <> 'on' OR v_total < 100 OR v_unjudged IS NOT NULL THEN 'not known' ELSE 'ok' END;
   finding := CASE
+    WHEN state = 'not known' AND v_unjudged IS NOT NULL THEN format('the server''s statistics are %s min old, too young to tell how much is written of %s',
+      floor(EXTRACT(epoch FROM dbos_sys.statistics_age()) / 60), dbos_sys.some_of(v_unjudged, 3))
     WHEN state = 'not known' THEN 'the server''s statistics have counted nothing yet'
-    WHEN state = 'ok' THEN 'no other database takes more than a little, and no other table here is written'
+    WHEN state = 'ok' THEN 'no other database takes more than a little, and no other table here is large or written'
     ELSE array_to_string(array_remove(ARRAY[dbos_sys.some_of(v_busy, 3), 'other tables in this database: ' || dbos_sys.some_of(v_strangers, 3)], NULL), '; ') END;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_dedicated() IS
 'warn: another database writes over 5 percent of the server''s rows, or reads over 20 percent of its blocks (from the disk, or with those in memory), or has
-over 20 percent of its sessions; or tables outside of dbos in this database are written.';
+over 20 percent of its sessions; or tables outside of dbos in this database are written, or take over 100 MB. not known: the statistics are younger than an
+hour (a crash begins them anew), and there are other tables above 8 MB or databases above 256 MB.';
 
 -- Clients' sessions, and what a pooler's look like. Names, roles and databases of sessions are for everybody to see, their last query is not.
 CREATE OR REPLACE FUNCTION dbos_sys.pooler_signs(OUT sessions bigint, OUT signs text[])

@@ -88,14 +88,14 @@ BEGIN
     SELECT o.queue_name, count(*) AS rows
     FROM (
       SELECT s.queue_name FROM dbos.workflow_status AS s
-      WHERE s.status = 'ENQUEUED' AND GREATEST(s.created_at, COALESCE(s.delay_until_epoch_ms, 0)) < v_before AND COALESCE(s.queue_name, '') <> ALL (v_paused)
+      WHERE s.status = 'ENQUEUED' AND GREATEST(s.created_at, s.updated_at, s.delay_until_epoch_ms) < v_before AND COALESCE(s.queue_name, '') <> ALL (v_paused)
       LIMIT 10000) AS o
     GROUP BY o.queue_name) AS w;
   state := CASE WHEN v_queues IS NULL THEN 'ok' ELSE 'warn' END;
   finding := COALESCE('waiting for longer than an hour: ' || dbos_sys.some_of(v_queues), 'nothing waits for longer than an hour on a queue that is open');
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.doctor_waiting() IS 'warn: workflows have been ENQUEUED for an hour on a queue that is not paused.';
+COMMENT ON FUNCTION dbos_sys.doctor_waiting() IS 'warn: workflows have been ENQUEUED for an hour, since they were started, delayed, resumed or recovered, on a queue that is not paused.';
 
 -- Executors that hold PENDING workflows, and what is seen of each: its lease, sessions of the name that watch() knows or the TypeScript SDK gives,
 -- or sessions that an SDK names alike in all its executors, behind which it may be.
@@ -321,7 +321,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.doctor_maintained() IS 'bad: no round of maintain() for 90 seconds.';
 
--- The libraries that are loaded with the server, and ours, as ALTER SYSTEM takes them.
+-- The libraries that are loaded with the server, and ours, as ALTER SYSTEM takes them; NULL for roles that do not see which are.
 CREATE OR REPLACE FUNCTION dbos_sys.preload_with_ours()
 RETURNS text
 LANGUAGE plpgsql
@@ -330,23 +330,15 @@ AS $$
 DECLARE
   v_present text := (SELECT s.value FROM dbos_sys.setting_value('shared_preload_libraries') AS s);
 BEGIN
+  IF v_present IS NULL THEN
+    RETURN NULL;
+  END IF;
   RETURN (
     SELECT string_agg(quote_literal(l.name), ', ' ORDER BY l.place)
     FROM (
       SELECT btrim(p.name, ' "') AS name, p.place FROM unnest(string_to_array(v_present, ',')) WITH ORDINALITY AS p(name, place)
       UNION ALL SELECT 'dbos_sys', 1000) AS l
     WHERE l.name <> '' AND (l.place = 1000 OR l.name <> 'dbos_sys'));
-END;
-$$;
-
-CREATE OR REPLACE FUNCTION dbos_sys.is_worker_told()
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN current_database() = ANY (ARRAY(
-    SELECT btrim(d.name, ' "') FROM unnest(string_to_array(COALESCE(current_setting('dbos_sys.databases', true), ''), ',')) AS d(name)));
 END;
 $$;
 
@@ -372,9 +364,10 @@ BEGIN
   ELSIF NOT dbos_sys.preloaded() THEN
     state := 'warn';
     finding := 'the library is not loaded with the server: wake-ups come by NOTIFY in each transaction and by polling';
-    mend := format('ALTER SYSTEM SET shared_preload_libraries = %s; -- then restart the server', dbos_sys.preload_with_ours());
+    mend := COALESCE('ALTER SYSTEM SET shared_preload_libraries = ' || dbos_sys.preload_with_ours() || '; -- then restart the server',
+      'Add dbos_sys to shared_preload_libraries, beside what is there (hidden from this role: SHOW shared_preload_libraries; as a superuser), and restart the server.');
   ELSE
-    state := CASE WHEN dbos_sys.is_worker_told() THEN 'ok' ELSE 'bad' END;
+    state := CASE WHEN current_database() = ANY (dbos_sys.worker_databases()) THEN 'ok' ELSE 'bad' END;
     finding := format('dbos_sys.databases = %s', current_setting('dbos_sys.databases'));
     mend := format('ALTER SYSTEM SET dbos_sys.databases = %L; -- then restart the server', dbos_sys.databases_with_this());
   END IF;

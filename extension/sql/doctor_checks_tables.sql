@@ -180,11 +180,13 @@ BEGIN
   SELECT array_agg(format('%s: %s, its entries need %s', h.index_name, pg_size_pretty(h.bytes), pg_size_pretty(h.expected_bytes)) ORDER BY h.bytes DESC)
       FILTER (WHERE h.advice LIKE 'REINDEX%'),
     (array_agg(h.advice ORDER BY h.bytes DESC) FILTER (WHERE h.advice LIKE 'REINDEX%'))[1],
-    count(*) FILTER (WHERE h.expected_bytes IS NULL AND h.bytes > 8388608 AND h.valid)
+    count(*) FILTER (WHERE h.expected_bytes IS NULL AND h.bytes > 8388608 AND h.valid AND EXISTS (
+      SELECT FROM pg_class AS c JOIN pg_am AS m ON m.oid = c.relam
+      WHERE m.amname = 'btree' AND format('%I.%I', c.relnamespace::regnamespace::text, c.relname) = h.index_name))
   INTO v_bloated, mend, v_blind FROM dbos_sys.index_health() AS h;
   state := CASE WHEN v_bloated IS NOT NULL THEN 'warn' WHEN v_blind > 0 THEN 'not known' ELSE 'ok' END;
   finding := COALESCE(dbos_sys.some_of(v_bloated), CASE WHEN v_blind > 0 THEN v_blind || ' large indexes cannot be judged: not analysed, or no right to read the table'
-    ELSE 'no index is much larger than its entries' END);
+    ELSE 'no btree is much larger than its entries' END);
 END;
 $$;
-COMMENT ON FUNCTION dbos_sys.doctor_index_bloat() IS 'warn: an index takes 2.5 times what its entries need, and 8 MB more.';
+COMMENT ON FUNCTION dbos_sys.doctor_index_bloat() IS 'warn: a btree takes 2.5 times what its entries need, and 8 MB more. Other indexes (GIN) are not judged.';

@@ -1,6 +1,29 @@
 -- Jobs of pg_cron, for servers where no background worker of ours runs, or where prune() shall run at hours of its own. pg_cron lives in one database
 -- of a server and runs jobs in each of them; these functions are called where it lives. Jobs are known by their names, which begin with dbos_sys.
 
+-- The databases that background workers look after, as the library reads the list: names without quotes in lower case, and no longer than a name can be.
+CREATE OR REPLACE FUNCTION dbos_sys.listed_databases(p_list text)
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT (CASE WHEN m.name[1] LIKE '"%' THEN replace(substr(m.name[1], 2, length(m.name[1]) - 2), '""', '"') ELSE lower(m.name[1] COLLATE "C") END)::name::text
+    FROM regexp_matches(p_list, '("(?:[^"]|"")*"|[^\s,"]+)\s*(?:,|$)', 'g') AS m(name));
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION dbos_sys.worker_databases()
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN dbos_sys.listed_databases(current_setting('dbos_sys.databases', true));
+END;
+$$;
+
 CREATE OR REPLACE FUNCTION dbos_sys.check_cron(p_database name)
 RETURNS void
 LANGUAGE plpgsql
@@ -36,7 +59,7 @@ AS $$
 DECLARE
   v_budget bigint := dbos_sys.interval_ms('budget', schedule_maintenance.budget);
   v_worker boolean := dbos_sys.preloaded()
-    AND database::text = ANY (regexp_split_to_array(btrim(COALESCE(current_setting('dbos_sys.databases', true), '')), '\s*,\s*'));
+    AND database::text = ANY (dbos_sys.worker_databases());
   v_maintain boolean := COALESCE(schedule_maintenance.maintain, NOT v_worker);
   v_job record;
 BEGIN

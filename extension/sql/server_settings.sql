@@ -30,8 +30,8 @@ BEGIN
     IF dbos_sys.library_version() IS NULL THEN
       RETURN;
     ELSIF p_name = 'shared_preload_libraries' AND NOT dbos_sys.preloaded() THEN
-      statement := format('ALTER SYSTEM SET shared_preload_libraries = %s', dbos_sys.preload_with_ours());
-    ELSIF p_name = 'dbos_sys.databases' AND NOT dbos_sys.is_worker_told() THEN
+      statement := 'ALTER SYSTEM SET shared_preload_libraries = ' || dbos_sys.preload_with_ours();
+    ELSIF p_name = 'dbos_sys.databases' AND current_database() <> ALL (dbos_sys.worker_databases()) THEN
       statement := format('ALTER SYSTEM SET dbos_sys.databases = %L', dbos_sys.databases_with_this());
     END IF;
     RETURN;

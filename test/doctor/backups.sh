@@ -60,6 +60,44 @@ test_slow_archive() {
 	found "$lines" backups 'not known' '[23] segments of WAL wait to be archived, and whether they have for long is hidden'
 }
 
+# Something has been counted; a table of no size.
+count_rows() {
+	sql odd -c 'CREATE TABLE IF NOT EXISTS noise (n integer)' -c 'INSERT INTO noise SELECT generate_series(1, 500)'
+	until_sql odd 'SELECT sum(tup_inserted) >= 500 FROM pg_stat_database'
+}
+
+test_lost_statistics() {
+	local lines=$work/statistics
+	sql odd -c 'CREATE TABLE orders (n integer, page text)' -c 'ALTER TABLE orders ALTER page SET STORAGE PLAIN' \
+		-c "INSERT INTO orders SELECT n, repeat('x', 7500) FROM generate_series(1, 1500) AS n"
+	sql odd -c 'SELECT pg_stat_reset()' >/dev/null
+	count_rows
+	examine odd "$lines" postgres "'{dedicated instance}'"
+	found "$lines" 'dedicated instance' 'not known' 'statistics are [0-2] min old.*public.orders \(12 MB\)'
+	sql odd -c 'CHECKPOINT'
+	"$cluster" crash "$server"
+	"$cluster" start "$server"
+	count_rows
+	examine odd "$lines" postgres "'{dedicated instance}'"
+	found "$lines" 'dedicated instance' 'not known' 'statistics are [0-2] min old.*public.orders \(12 MB\)'
+	sql odd -c "INSERT INTO orders SELECT n, repeat('x', 7500) FROM generate_series(1, 12000) AS n"
+	sql odd -c 'SELECT pg_stat_reset()' >/dev/null
+	count_rows
+	examine odd "$lines" postgres "'{dedicated instance}'"
+	found "$lines" 'dedicated instance' warn 'public.orders \(10[0-9] MB, 0 rows written\)'
+}
+
+# Which libraries the server loads is for pg_read_all_settings to see: who does not must not be told to drop them.
+test_hidden_libraries() {
+	local lines=$work/libraries
+	examine odd "$lines" watcher "'{background worker}'"
+	equal 'who does not see the libraries is told to keep them' "$(line "$lines" 'background worker' | cut -d'|' -f4)" \
+		'Add dbos_sys to shared_preload_libraries, beside what is there (hidden from this role: SHOW shared_preload_libraries; as a superuser), and restart the server.'
+	examine odd "$lines" postgres "'{background worker}'"
+	equal 'who does see them is given the whole list' "$(line "$lines" 'background worker' | cut -d'|' -f4)" \
+		"ALTER SYSTEM SET shared_preload_libraries = 'pg_cron', 'dbos_sys'; -- then restart the server"
+}
+
 test_backups() {
 	server=doctor-odd
 	"$cluster" start "$server" --owner $$ --no-preload --conf wal_level=logical --conf shared_preload_libraries=pg_cron
@@ -70,5 +108,7 @@ test_backups() {
 	as_installer odd -c "SELECT dbos_sys.install()" -c "SELECT dbos_sys.grant_access('watcher')" >/dev/null
 	test_receivers
 	test_slow_archive
+	test_lost_statistics
+	$plain || test_hidden_libraries
 	"$cluster" destroy "$server"
 }

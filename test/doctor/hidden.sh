@@ -53,3 +53,13 @@ test_wrong_line() {
 	sed -i '/plenty/d' "$file"
 }
 
+test_folded_names() {
+	local lines=$work/folded
+	sql postgres -c 'CREATE DATABASE "DBOS_Sys" OWNER app TEMPLATE template0'
+	make_functions DBOS_Sys
+	examine DBOS_Sys "$lines" postgres "'{background worker}'"
+	found "$lines" 'background worker' bad 'dbos_sys.databases = DBOS_Sys'
+	equal 'a name in capitals is named in quotes' "$(line "$lines" 'background worker' | cut -d'|' -f4)" \
+		"ALTER SYSTEM SET dbos_sys.databases = 'DBOS_Sys, \"DBOS_Sys\"'; -- then restart the server"
+	sql postgres -c 'DROP DATABASE "DBOS_Sys"'
+}
