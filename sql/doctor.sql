@@ -118,6 +118,29 @@ DELETE FROM dbos.workflow_status WHERE workflow_uuid = 'k3';
 SELECT d.mend FROM dbos_sys.doctor('{prune job}') AS d;
 ROLLBACK;
 
+-- Policies for an application that is not here keep what is here for ever; and one round by hand is none that comes again.
+CREATE FUNCTION pg_temp.prune_line() RETURNS TABLE (state text, finding text, mend text) LANGUAGE sql AS $$
+  SELECT d.state, regexp_replace(d.finding, '; about .*', ''), d.mend FROM dbos_sys.doctor('{prune job}') AS d
+$$;
+BEGIN;
+SET LOCAL client_min_messages = error;
+SELECT FROM dbos_sys.create_schedule('prune', 'prune', '7 * * * *');
+SELECT FROM dbos_sys.retain('30 days', application => 'shpo');
+INSERT INTO dbos_ops.pruner (one, ended_at) VALUES (true, dbos_sys.now_ms()) ON CONFLICT (one) DO UPDATE SET ended_at = EXCLUDED.ended_at;
+SELECT * FROM pg_temp.prune_line();
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name, completed_at)
+VALUES ('o1', 'SUCCESS', 'checkout', 'shop', 1), ('o2', 'ERROR', 'checkout', 'shop', 2), ('o3', 'SUCCESS', 'checkout', 'shpo', 3);
+SELECT * FROM pg_temp.prune_line();
+SELECT FROM dbos_sys.retain('90 days', application => 'shop');
+SELECT * FROM pg_temp.prune_line();
+SELECT FROM dbos_sys.pause_schedule('prune');
+SELECT * FROM pg_temp.prune_line();
+INSERT INTO dbos_ops.ticker (one, last_tick) VALUES (true, dbos_sys.now_ms() - 89000) ON CONFLICT (one) DO UPDATE SET last_tick = EXCLUDED.last_tick;
+SELECT * FROM pg_temp.prune_line();
+UPDATE dbos_ops.ticker SET last_tick = last_tick - 2000;
+SELECT state FROM pg_temp.prune_line();
+ROLLBACK;
+
 -- Only btrees are judged; of one that cannot be, it is said.
 BEGIN;
 CREATE TABLE dbos_ops.large AS SELECT ARRAY[md5(n::text) || md5('x' || n)] AS tags FROM generate_series(1, 120000) AS n;

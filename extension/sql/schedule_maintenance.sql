@@ -62,6 +62,7 @@ DECLARE
     AND database::text = ANY (dbos_sys.worker_databases());
   v_maintain boolean := COALESCE(schedule_maintenance.maintain, NOT v_worker);
   v_job record;
+  v_id bigint;
 BEGIN
   PERFORM dbos_sys.check_text('schedule', schedule_maintenance.schedule);
   -- pg_cron takes the first five of more fields, and says nothing.
@@ -93,10 +94,14 @@ BEGIN
     WHERE j.place <> 2 OR v_maintain ORDER BY j.place
   LOOP
     BEGIN
-      PERFORM cron.schedule_in_database(v_job.name, v_job.at, v_job.command, v_job.runs_in::text);
+      v_id := cron.schedule_in_database(v_job.name, v_job.at, v_job.command, v_job.runs_in::text);
     EXCEPTION WHEN invalid_parameter_value OR syntax_error THEN
       PERFORM dbos_sys.fail('WF001', format('schedule is %s', dbos_sys.shown(v_job.at)), format('pg_cron: %s.', SQLERRM), 'Give five fields, as ''*/5 * * * *''.');
     END;
+    -- It leaves one that is there as active as it was; alter_job() is not for everybody.
+    IF EXISTS (SELECT FROM cron.job AS j WHERE j.jobid = v_id AND NOT j.active) THEN
+      PERFORM cron.alter_job(v_id, active => true);
+    END IF;
     RETURN QUERY SELECT v_job.name, v_job.at, v_job.command, v_job.runs_in;
   END LOOP;
   -- By its whole name: a job has a column database too.
@@ -107,7 +112,7 @@ $$;
 COMMENT ON FUNCTION dbos_sys.schedule_maintenance(text, name, interval, boolean) IS
 'Has pg_cron call prune() in a database at this schedule, each time for at most budget; maintain() each minute where no background worker looks after the
 database (or as maintain says); and forget what it noted of these jobs a week ago, also of those that are gone. Called in the database where
-pg_cron lives, by who the jobs run as. Called again, it changes the jobs, and removes that of
+pg_cron lives, by who the jobs run as. Called again, it changes the jobs, switches them on, and removes that of
 maintain() where it is not wanted any more. Errors: WF001, WF002, WF056 (pg_cron is not here; the hint says where).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.unschedule_maintenance(database name DEFAULT current_database())

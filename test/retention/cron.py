@@ -73,6 +73,10 @@ def other_database(workers):
         # Again with another schedule: the job is changed, not doubled.
         home.query(f"SELECT FROM dbos_sys.schedule_maintenance('0 4 * * *', database => '{SYSTEM}', maintain => false)")
         equal(home.query(f"SELECT schedule FROM cron.job WHERE jobname = 'dbos_sys prune in {SYSTEM}'"), [["0 4 * * *"]], "the job")
+        # Whoever switched it off: called again, it is on.
+        home.query("SELECT cron.alter_job(jobid, active => false) FROM cron.job WHERE jobname <> 'other'")
+        home.query(f"SELECT FROM dbos_sys.schedule_maintenance('0 4 * * *', database => '{SYSTEM}', maintain => false)")
+        equal(home.query("SELECT jobname FROM cron.job WHERE NOT active"), [], "jobs that are off")
         # And one that is not wanted any more goes.
         ours = "SELECT jobname FROM cron.job WHERE jobname LIKE 'dbos\\_sys %' ORDER BY jobname"
         equal(home.query(ours), [["dbos_sys history"], [f"dbos_sys prune in {SYSTEM}"]], "jobs without maintain()")
