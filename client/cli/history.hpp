@@ -12,7 +12,7 @@ struct HistoryArguments {
   std::string id = {};
   std::string hold = "1d";  // restore
   bool children = false;
-  int step = 0;             // fork
+  int step = 0;  // fork
   std::string new_id = {};
   std::string queue = {};
   std::string version = {};
