@@ -83,8 +83,11 @@ CREATE FUNCTION pg_temp.pack_family(p_status text) RETURNS void LANGUAGE sql AS 
 $$;
 CREATE VIEW pg_temp.here AS SELECT string_agg(w.workflow_uuid, ' ' ORDER BY w.workflow_uuid) AS ids FROM dbos.workflow_status AS w;
 SELECT pg_temp.pack_family('SUCCESS');
-SELECT dbos_sys.restore('pa'), ids FROM pg_temp.here;
+SELECT dbos_sys.restore('pa');
 SELECT ids FROM pg_temp.here;
+SELECT dbos_sys.restore('pa', children => true);
+SELECT ids FROM pg_temp.here;
+SELECT dbos_sys.restore('pa', children => true);
 SELECT pg_temp.pack_family('SUCCESS');
 SELECT dbos_sys.restore('pa', '2 days', children => true);
 SELECT ids FROM pg_temp.here;

@@ -209,7 +209,7 @@ UPDATE dbos_ops.pruner SET full_at = 0;
 -- The doctor tells what the trigger said; and once it is gone, all goes.
 SET regress.error = '22012';
 CALL dbos_sys.prune();
-SELECT state, finding ~ 'the last run failed: .*division by zero' AS told FROM dbos_sys.doctor('{prune job}');
+SELECT state, finding ~ 'the last run failed: .*division by zero' AS told, mend FROM dbos_sys.doctor('{prune job}');
 DROP TRIGGER guard ON dbos.workflow_status;
 DROP FUNCTION public.guard(), public.deeper();
 UPDATE dbos_ops.pruner SET full_at = 0;

@@ -63,7 +63,8 @@ class ArchiveExporter {
   bool superseded(const ArchiveManifest& other, const std::set<std::string>& chunks, std::vector<Kept>& kept);
 
   // Removes earlier exports of the partition that this one replaces, as what was deleted meanwhile is still in them; and files of exports that broke
-  // off. An export from before the partition was dropped has what the archive has not: it is the only copy. Returns the sums of the exports that are
+  // off. An export from before the partition was dropped has what the archive has not: it is the only copy; so may be one that another database has
+  // written. Returns the sums of the exports that are
   // left.
   std::vector<std::string> tidy(const std::string& partition, const std::string& sum, const std::set<std::string>& chunks);
 

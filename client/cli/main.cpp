@@ -232,7 +232,8 @@ void add_schedules(CLI::App& app, Common& common, ScheduleArguments& arguments) 
     return verb;
   };
   add_verb(*schedules, common, "list", "List schedules, when they fire next, and why one does not")->callback([&] { run_schedules_list(common); });
-  CLI::App* apply = add("apply", "Make a schedule, or replace all but its pause", run_schedules_apply);
+  CLI::App* apply =
+      add("apply", "Make a schedule, or replace all but its pause, its application and, unless given, its context", run_schedules_apply);
   apply->add_option("WORKFLOW", arguments.workflow, "name of the workflow, which is called with (time, context)")->required();
   apply->add_option("CRON", arguments.cron, "[second] minute hour day-of-month month day-of-week, as '30 2 * * MON-FRI'")->required();
   add_schedule_options(apply, arguments);
@@ -295,7 +296,7 @@ void add_retain(CLI::App& app, Common& common, RetentionArguments& arguments) {
   CLI::App* set = add_verb(*retain, common, "set", "Set the policy for these workflows; without --keep and --keep-rows they stay for ever");
   add_selector(set, common, arguments);
   set->add_option("--keep", arguments.keep, "so long after their end, as 30d");
-  set->add_option("--keep-rows", arguments.keep_rows, "at least so many, the newest");
+  set->add_option("--keep-rows", arguments.keep_rows, "not more than so many, the newest; with --keep, what is past either goes");
   set->add_option("--cancel-after", arguments.cancel_after, "cancel what has not ended so long after its creation");
   set->add_flag("--archive", arguments.archive, "pack them away instead of deleting them");
   set->add_flag("--force", arguments.force, "although it is for everything, keeps less than a minute, or no row");

@@ -28,11 +28,11 @@ BEGIN
     hidden := CASE WHEN dbos_sys.cron_home() <> current_database() THEN format('pg_cron keeps its jobs in database %s', dbos_sys.cron_home()) END;
     RETURN;
   END IF;
-  -- pg_cron shows a role its own jobs.
+  -- pg_cron shows a role its own jobs. That which forgets old runs names the commands of the others.
   hidden := CASE WHEN NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles AS r WHERE r.rolname = current_user) THEN 'jobs of other roles are hidden' END;
   EXECUTE $q$
     SELECT count(*) FILTER (WHERE j.active), count(*) FILTER (WHERE NOT j.active), count(*) FILTER (WHERE j.active AND j.command ~* 'dbos_sys\.prune\y')
-    FROM cron.job AS j WHERE j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO jobs, inactive, pruning;
+    FROM cron.job AS j WHERE j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.command !~* '^\s*DELETE\y' AND j.database = current_database()$q$ INTO jobs, inactive, pruning;
   IF to_regclass('cron.job_run_details') IS NOT NULL THEN
     -- A run that never came to a connection has no times.
     EXECUTE $q$
@@ -40,7 +40,7 @@ BEGIN
       FROM cron.job AS j CROSS JOIN LATERAL (
         SELECT d.status, d.return_message, d.end_time FROM cron.job_run_details AS d
         WHERE d.jobid = j.jobid AND (d.end_time IS NOT NULL OR d.status = 'failed') ORDER BY d.runid DESC LIMIT 1) AS l
-      WHERE j.active AND j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.database = current_database()$q$ INTO failed, ended;
+      WHERE j.active AND j.command ~* 'dbos_sys\.(prune|maintain)\y' AND j.command !~* '^\s*DELETE\y' AND j.database = current_database()$q$ INTO failed, ended;
   END IF;
 END;
 $$;
@@ -181,6 +181,8 @@ BEGIN
     CASE WHEN v_tables THEN format('about %s workflows, %s', v_rows.rows, pg_size_pretty(v_rows.bytes)) END], NULL), '; ');
   -- Step by step, each where it is to be done.
   mend := CASE
+    WHEN v_kept.failure LIKE '%archive has no partition%' THEN 'SELECT dbos_sys.archive_partitions();  -- as the owner of the tables'
+    WHEN v_kept.failure IS NOT NULL AND v_cron.failed IS NULL THEN 'Mend what it names, then CALL dbos_sys.prune(); tells whether it is gone.'
     WHEN v_nobody AND v_cron.inactive > 0 THEN 'SELECT * FROM dbos_sys.schedule_maintenance();  -- switches the job on again'
     WHEN v_nobody AND NOT v_off THEN COALESCE(upper(left(v_elsewhere, 1)) || substr(v_elsewhere, 2), CASE WHEN to_regclass('cron.job') IS NOT NULL
       THEN 'SELECT * FROM dbos_sys.schedule_maintenance();' ELSE 'Name the database in dbos_sys.databases, or have CALL dbos_sys.prune(); called by the clock.' END)

@@ -73,6 +73,23 @@ COMMENT ON FUNCTION dbos_sys.note_export(text, text, bigint, text) IS
 the exports that still hold a workflow, until forget_export(); drop_archive() wants one. Errors: WF001, WF055 (no such partition, or it has changed
 since).';
 
+-- The digests of the exports of a partition that this database has noted for a place.
+CREATE OR REPLACE FUNCTION dbos_sys.exports_at(p_partition text, p_place text)
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT e.digest FROM dbos_ops.archive_exports AS e WHERE e.partition = p_partition AND e.place = p_place
+  UNION
+  SELECT x.digest FROM dbos_ops.export_ids AS x WHERE x.partition = p_partition AND x.place = p_place;
+END;
+$$;
+COMMENT ON FUNCTION dbos_sys.exports_at(text, text) IS
+'The digests of the exports of a partition at a place that note_export() has noted here and forget_export() not forgotten. Files of others are not this
+database''s to remove.';
+
 CREATE OR REPLACE FUNCTION dbos_sys.forget_export(partition text, place text, keep text[] DEFAULT '{}')
 RETURNS bigint
 LANGUAGE plpgsql
@@ -89,10 +106,7 @@ BEGIN
   IF keep IS NULL OR array_position(keep, NULL) IS NOT NULL THEN
     PERFORM dbos_sys.fail('WF001', 'keep has NULL', NULL, 'Give the digests of the exports that the place still has, or ''{}''.');
   END IF;
-  v_gone := ARRAY(
-    SELECT e.digest FROM dbos_ops.archive_exports AS e WHERE e.partition = forget_export.partition AND e.place = forget_export.place
-    UNION
-    SELECT x.digest FROM dbos_ops.export_ids AS x WHERE x.partition = forget_export.partition AND x.place = forget_export.place);
+  v_gone := ARRAY(SELECT e.digest FROM dbos_sys.exports_at(forget_export.partition, forget_export.place) AS e(digest));
   IF v_gone = '{}' THEN
     PERFORM dbos_sys.fail('WF055', format('no export of %s in %s is noted', dbos_sys.shown(forget_export.partition), dbos_sys.shown(forget_export.place)), NULL,
       'SELECT partition, place FROM dbos_ops.archive_exports UNION SELECT partition, place FROM dbos_ops.export_ids; lists them.');

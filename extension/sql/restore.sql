@@ -131,6 +131,10 @@ BEGIN
   PERFORM dbos_sys.check_primary('restore');
   SELECT a.first_ended, a.chunk INTO v_found FROM dbos_sys.archive_lock(restore.id) AS a;
   IF EXISTS (SELECT FROM dbos.workflow_status AS w WHERE w.workflow_uuid = restore.id) THEN
+    v_rows := dbos_sys.restore_children(restore.id, true, restore.hold) WHERE children;
+    IF v_rows > 0 THEN
+      RETURN v_rows;
+    END IF;
     PERFORM dbos_sys.fail('WF011', format('workflow %s exists already', dbos_sys.shown(restore.id)), NULL, 'It is in the tables: there is nothing to restore.');
   ELSIF v_found.chunk IS NULL THEN
     -- prune() moved it between the two looks, or it is nowhere.
@@ -153,7 +157,7 @@ END;
 $$;
 COMMENT ON FUNCTION dbos_sys.restore(text, interval, boolean) IS
 'Moves a workflow from the archive back into the tables, byte for byte, and returns the number of rows. prune() leaves it alone for the time of hold.
-children: with all that it started, and they; an SDK that forks it from before their results needs them. Of one that was cancelled, or is a dead letter,
+children: with all that it started, and they, also when it is in the tables itself; an SDK that forks it from before their results needs them. Of one that was cancelled, or is a dead letter,
 those whose results it has not recorded come back in any case, for it may be resumed. Of an id that was archived more than once, the last. Errors: WF001, WF010 (not in the archive), WF011 (the id exists in the tables), WF053 (the archive
 has been altered), WF054 (the tables have changed).';
 
@@ -239,6 +243,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_workflows bigint;
+  v_month bigint;
 BEGIN
   PERFORM dbos_sys.check_archive_tables();
   PERFORM dbos_sys.check_primary('drop_archive');
@@ -253,9 +258,12 @@ BEGIN
       'No export has been noted since a workflow last came in or went.', 'Export it first: dbos-sys archive export; or mean it: drop_archive(…, force => true).');
   END IF;
   EXECUTE format('DROP TABLE dbos_ops.%I', drop_archive.partition);
+  -- More is to come into a month that is not over, and who prunes may not make partitions.
+  v_month := (EXTRACT(epoch FROM to_date(right(drop_archive.partition, 7), 'YYYY_MM')) * 1000)::bigint;
+  PERFORM dbos_sys.archive_partition(v_month) WHERE dbos_sys.archive_month(v_month) >= dbos_sys.archive_month(dbos_sys.now_ms());
   RETURN v_workflows;
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.drop_archive(text, boolean) IS
-'Drops a monthly partition of the archive and returns how many workflows were in it. Refused unless a noted export holds exactly what is in it, or force.
+'Drops a monthly partition of the archive and returns how many workflows were in it; of a month that is not over an empty one is left. Refused unless a noted export holds exactly what is in it, or force.
 The note is from when the export was made: whether its files are still there and whole, SQL cannot see. dbos-sys archive drop reads them again. Called by the owner of the tables. Errors: WF001 (not READ COMMITTED), WF055 (no such partition, or not exported).';

@@ -65,6 +65,8 @@ class Archive {
   std::vector<ArchiveLine> page(const std::string& partition, const std::string& after);
   // Notes that a place holds what sum() stands for, has been written there to stay and was read back.
   void note_export(const std::string& partition, const std::string& place, std::int64_t rows, const std::string& sum);
+  // The sums of the exports of a partition that were noted for a place by this database. Others there are another's, and may be its only copy.
+  std::vector<std::string> exports_at(const std::string& partition, const std::string& place);
   // Says that of the exports of a partition which were noted for a place those with these sums are left there: the database forgets whose workflows the
   // others had.
   void forget_exports(const std::string& partition, const std::string& place, const std::vector<std::string>& left);

@@ -31,6 +31,12 @@ std::vector<std::string> texts_of(const Result& rows, int row, int column) {
   return texts;
 }
 
+std::vector<std::string> first_column(const Result& rows) {
+  std::vector<std::string> texts;
+  for (int row = 0; row < rows.rows(); row++) texts.push_back(rows.text(row, 0));
+  return texts;
+}
+
 ArrayBuffer lines_of(const std::vector<std::string>& lines) {
   ArrayBuffer texts(detail::pg::kTextArray, detail::pg::kText);
   for (const std::string& line : lines) texts.add_text(line);
@@ -99,6 +105,13 @@ void Archive::forget_exports(const std::string& partition, const std::string& pl
   impl_->call("SELECT dbos_sys.forget_export($1, $2, $3)", params, "archive export");
 }
 
+std::vector<std::string> Archive::exports_at(const std::string& partition, const std::string& place) {
+  Params params;
+  params.text(partition).text(place);
+  Result rows = impl_->call("SELECT e.digest FROM dbos_sys.exports_at($1, $2) AS e(digest)", params, "archive export");
+  return first_column(rows);
+}
+
 ArchiveImport Archive::import(const std::vector<std::string>& lines) {
   ArrayBuffer texts = lines_of(lines);
   Params params;
@@ -112,9 +125,7 @@ std::vector<std::string> Archive::not_archived(const std::vector<std::string>& l
   Params params;
   params.array(texts);
   Result rows = impl_->call("SELECT n.id FROM dbos_sys.not_archived($1) AS n(id)", params, "archive export");
-  std::vector<std::string> ids;
-  for (int row = 0; row < rows.rows(); row++) ids.push_back(rows.text(row, 0));
-  return ids;
+  return first_column(rows);
 }
 
 std::int64_t Archive::drop(const std::string& partition, bool force) {
