@@ -159,7 +159,9 @@ std::vector<std::string> ArchiveExporter::tidy(const std::string& partition, con
   auto noted = archive_.exports_at(partition, target_.place());
   for (const ArchiveManifest& other : manifests(partition)) {
     bool ours = std::find(noted.begin(), noted.end(), other.sum) != noted.end();
-    if (!ours) std::cerr << "kept, for another database has written it: " << other.file << "\n";
+    if (!ours)
+      std::cerr << "kept, for this database has not noted it, and another may: " << other.file << "\n"
+                << "  when none does, remove it and " << other.name() << "\n";
     if (ours && other.sum != sum && superseded(other, chunks, kept)) {
       target_.remove(other.name());
       continue;
