@@ -164,6 +164,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   v_zone text;
+  v_made boolean;
   v_server boolean;
   v_rows integer;
 BEGIN
@@ -192,11 +193,11 @@ BEGIN
     WHERE s.schedule_name = p_name;
   END IF;
   -- One that an SDK made stays its own: whether it is fired from here follows from its row, or from what was said, as before.
-  v_server := (p_options ->> 'server')::boolean;
-  INSERT INTO dbos_ops.schedules AS o (schedule_name, made_here, server) VALUES (p_name, v_rows = 1, COALESCE(v_server, CASE WHEN v_rows = 1 THEN true END))
+  SELECT v_rows = 1 OR COALESCE(bool_or(o.made_here), false), bool_or(o.server) INTO v_made, v_server FROM dbos_ops.schedules AS o WHERE o.schedule_name = p_name;
+  v_server := COALESCE((p_options ->> 'server')::boolean, CASE WHEN v_made THEN true ELSE v_server END);
+  INSERT INTO dbos_ops.schedules AS o (schedule_name, made_here, server) VALUES (p_name, v_made, v_server)
   ON CONFLICT (schedule_name) DO UPDATE
-  SET made_here = o.made_here OR v_rows = 1, server = COALESCE(v_server, CASE WHEN o.made_here OR v_rows = 1 THEN true ELSE o.server END),
-    definition = CASE WHEN o.server IS NOT DISTINCT FROM COALESCE(v_server, CASE WHEN o.made_here OR v_rows = 1 THEN true ELSE o.server END) THEN o.definition END;
+  SET made_here = EXCLUDED.made_here, server = EXCLUDED.server, definition = CASE WHEN o.server IS NOT DISTINCT FROM EXCLUDED.server THEN o.definition END;
 END;
 $$;
 
