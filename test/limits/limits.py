@@ -53,14 +53,14 @@ class Case:
 def judged_by_the_service(server, folder, given, generator):
     """a service that answers 429 above its own limit never does, and 90 % of it is used, while workers are killed"""
     capacity, window = 100, 2
-    with Case(server, folder, "judged", f"rate => {0.95 * capacity}", capacity * window, 1000 * window) as case, Disk(server, "judged") as disk:
+    with Case(server, folder, "judged", f"rate => {0.95 * capacity}", capacity * window, 1000 * window) as case, Disk(server) as disk:
         workers = [case.worker(200), case.worker(200)]
         case.node(40)
         for i in range(6):
             case.session(f"session-{i}")
         until("all three call", lambda: {call.who for call in case.service.calls()} == {"cpp", "ts", "sql"}, 20)
         begin, kills = time.monotonic(), 0
-        while disk.seconds(begin, time.monotonic()) < given.seconds and time.monotonic() < begin + 5 * given.seconds:
+        while disk.since(begin) < given.seconds and time.monotonic() < begin + 5 * given.seconds:
             time.sleep(generator.uniform(4, 6))
             victim = generator.randrange(2)
             workers[victim].kill()
@@ -82,7 +82,7 @@ def judged_by_the_service(server, folder, given, generator):
 
 def shares(server, folder, given, generator):
     """ten tenants of which one has ten times the work of the others have equal shares of 1,000 calls"""
-    with Case(server, folder, "shares", "rate => 200") as case, Disk(server, "shares") as disk:
+    with Case(server, folder, "shares", "rate => 200") as case, Disk(server) as disk:
         case.sql.query("SELECT dbos_sys.hold('stripe', '1 h')")
         work = ",".join([f"tenant-0:{1500}"] + [f"tenant-{i}:150" for i in range(1, 10)])
         case.worker(work)
@@ -90,7 +90,7 @@ def shares(server, folder, given, generator):
         case.sql.query("SELECT dbos_sys.hold('stripe', '0 s')")
         begin = time.monotonic()
         until("a thousand calls", lambda: len(case.service.calls()) >= 1000, 30)
-        seconds = disk.seconds(begin, time.monotonic())
+        seconds = disk.since(begin)
         print(f"# 1,000 calls took {seconds:.1f} s at 200/s, but for what the disk stood", flush=True)
         assert seconds < 1000 / 200 / 0.9, "the rate was not used"
         counts = collections.Counter(call.key for call in case.service.calls()[:1000])

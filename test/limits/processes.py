@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 PLAIN = os.environ.get("DBOS_SYS_FLAVOUR") == "plain"
 sys.path.insert(1, os.path.join(ROOT, "test", "worker"))
 
-from harness import CLUSTER, Cluster, SqlError, until  # noqa: E402
+from harness import CLUSTER, Cluster, Disk, SqlError, until  # noqa: E402
 
 WORKER = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "client", "limits", "limits_worker")
 ROLE = "app"
@@ -137,39 +137,6 @@ class SqlCaller(threading.Thread):
         self.join(15)
         if self.failure:
             raise self.failure
-
-
-class Disk(threading.Thread):
-    """Commits to a table that nothing else touches, and notes when that takes long: then the machine stood still, whoever waited for what."""
-    LONG = 0.05
-
-    def __init__(self, server, database):
-        super().__init__(daemon=True)
-        self.session, self.stopped, self.stalls = server.session(database), threading.Event(), []
-        self.session.query("CREATE TABLE public.disk AS SELECT 0 AS n")
-        self.start()
-
-    def run(self):
-        while not self.stopped.wait(0.01):
-            begin = time.monotonic()
-            self.session.query("UPDATE public.disk SET n = n + 1")
-            end = time.monotonic()
-            if end - begin > self.LONG:
-                self.stalls.append((begin, end))
-
-    def stood(self, moment):
-        return any(begin <= moment < end for begin, end in self.stalls)
-
-    def seconds(self, begin, end):
-        """How long it did not stand still in that time."""
-        return end - begin - sum(max(0, min(end, to) - max(begin, since)) for since, to in self.stalls)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        self.join(15)
 
 
 def most_in_window(calls, seconds):

@@ -6,6 +6,7 @@ import select
 import shlex
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -155,10 +156,8 @@ class Cluster:
             return file.read()
 
     def stop(self):
-        """Stops as `pg_ctl stop -m fast`; seconds that it took."""
-        before = time.monotonic()
+        """Stops as `pg_ctl stop -m fast`."""
         self._run("stop", self.name)
-        return time.monotonic() - before
 
     def start(self):
         self._run("start", self.name)
@@ -166,6 +165,48 @@ class Cluster:
     def destroy(self):
         self.close_sessions()
         self._run("destroy", self.name)
+
+
+class Disk(threading.Thread):
+    """Writes to a file beside the server's and notes when that takes long: while the disk stands still no commit ends, whoever waits for it.
+    Moments are time.monotonic()."""
+    LONG = 0.05
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.path = os.path.join(os.path.dirname(cluster.env["LOG"]), "disk")
+        self.stopped, self.writing, self.stalls = threading.Event(), threading.Lock(), []
+
+    def run(self):
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT)
+        while not self.stopped.wait(0.02):
+            with self.writing:
+                begin = time.monotonic()
+                os.pwrite(file, b"x", 0)
+                os.fdatasync(file)
+                end = time.monotonic()
+                if end - begin > self.LONG:
+                    self.stalls.append((begin, end))
+        os.close(file)
+
+    def stood(self, moment):
+        return any(begin <= moment < end for begin, end in self.stalls)
+
+    def seconds(self, begin, end):
+        """How long it did not stand still between the two."""
+        with self.writing:
+            return end - begin - sum(max(0, min(end, to) - max(begin, since)) for since, to in self.stalls)
+
+    def since(self, begin):
+        return self.seconds(begin, time.monotonic())
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.join()
 
 
 def until(what, condition, timeout=15.0):
