@@ -34,6 +34,9 @@ class Case:
                 equal(row[1], self.after_death[row[0]][0], f"{row[0]} was created")
         return self
 
+    def recorded(self):
+        return int(self.session.value(f"SELECT count(*) FROM dbos.operation_outputs WHERE starts_with(workflow_uuid, '{self.prefix}-')"))
+
     def one(self, column):
         (row,) = self.rows()
         return row[column]
@@ -89,8 +92,16 @@ def step_after_commit(server):
 
 def end_before_send(server):
     """killed before the end is sent: only the body whose record rides with the end runs again"""
-    case = Case(server, "p6", "end.before_send", *alone("chain")).again()
-    equal(case.bodies(), [1, 1, 2], "bodies")
+    for name in "abcde":
+        case = Case(server, f"p6{name}", "end.before_send", *alone("chain"))
+        recorded = case.recorded()
+        case.again()
+        equal(case.bodies(), [1] * recorded + [2] * (3 - recorded), "bodies")
+        # A process that is kept from running between its last body and its end sends that record by itself.
+        if recorded == 2:
+            return
+        equal(recorded, 3, "records after the death")
+    raise AssertionError("no record rode with an end")
 
 
 def end_after_commit(server):
