@@ -8,7 +8,7 @@
 
 SELECT FROM dbos_sys.retain('1 day', workflow => 'w', cancel_after => '10 days');
 SELECT FROM dbos_sys.retain(cancel_after => '1 hour', workflow => 'v', application => 'shop');
-SELECT FROM dbos_sys.retain(keep_rows => 1, workflow => 'u');
+SELECT FROM dbos_sys.retain(keep_rows => 1, workflow => 'u', archive => true);
 SELECT FROM dbos_sys.retain(workflow => 'stays');
 -- Ended long ago, without a time and with one; not ended, too old and not; a child that is asked for.
 INSERT INTO dbos.workflow_status (workflow_uuid, status, name, application_name, parent_workflow_id, created_at, updated_at, completed_at) VALUES

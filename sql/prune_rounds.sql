@@ -241,7 +241,7 @@ VALUES ('second', 'PENDING', 'v', NULL, NULL), ('again', 'ENQUEUED', 'v', 'fork'
 INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, child_workflow_id)
 VALUES ('second', 1, 'w', 'kid'), ('second', 2, 'w', 'asked'), ('second', 3, 'DBOS.getResult', 'asked'), ('again', 0, 'w', 'child'), ('stopped', 0, 'w', 'late'),
   ('over', 0, 'w', 'left');
-SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows';
+SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'to be deleted';
 UPDATE dbos_ops.pruner SET full_at = 0;
 CALL dbos_sys.prune();
 SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;
@@ -251,7 +251,7 @@ INSERT INTO dbos.operation_outputs (workflow_uuid, function_id, function_name, c
 UPDATE dbos.workflow_status SET status = 'SUCCESS' WHERE workflow_uuid IN ('second', 'stopped');
 CALL dbos_sys.prune();
 SELECT workflow_uuid, NULLIF(until, 9223372036854775807) AS until FROM dbos_ops.retention_holds ORDER BY 1;
-SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows';
+SELECT item_count FROM dbos_sys.prune(dry_run => true) WHERE what = 'to be deleted';
 UPDATE dbos_ops.pruner SET full_at = 0;
 CALL dbos_sys.prune();
 SELECT string_agg(workflow_uuid, ' ' ORDER BY workflow_uuid) FROM dbos.workflow_status;

@@ -78,6 +78,7 @@ SELECT dbos_sys.retain(keep_rows => 10000001, workflow => 'w', force => true);
 SELECT dbos_sys.retain('1 day');
 SELECT dbos_sys.retain('1 day', workflow => '*');
 SELECT dbos_sys.retain(cancel_after => '0 s', workflow => 'w');
+SELECT dbos_sys.retain(cancel_after => '59 s', workflow => 'w');
 SELECT dbos_sys.retain(cancel_after => '1 day');
 SELECT dbos_sys.retain(cancel_after => '1 day', status => 'ERROR');
 SELECT dbos_sys.retain('1 day', status => 'PENDING');
@@ -85,7 +86,7 @@ SELECT dbos_sys.retain('1 day', queue => ' ');
 SELECT dbos_sys.retain('1 day', workflow => repeat('w', 256));
 SELECT count(*) FROM dbos_sys.retention() WHERE workflow = 'w';
 -- What is meant may be short: the second thought is `force`.
-SELECT dbos_sys.retain('0 s', keep_rows => 0, workflow => 'w', force => true);
+SELECT dbos_sys.retain('0 s', keep_rows => 0, cancel_after => '1 s', workflow => 'w', force => true);
 -- Without the tables.
 BEGIN;
 DROP TABLE dbos_ops.prune_marks;

@@ -127,7 +127,7 @@ BEGIN
     ('@midnight', '0 0 * * *'), ('@hourly', '0 * * * *')) AS n(name, cron) WHERE n.name = lower(btrim(p_cron, E' \t\n\r\f\x0b'));
   v_text := COALESCE(v_text, p_cron);
   IF v_text IS NULL OR v_text = '' OR v_text ~ '[^a-zA-Z0-9*/,#? -]' THEN
-    PERFORM dbos_sys.fail_cron(p_cron, CASE WHEN v_text <> '' THEN format('The character %s is not allowed.',
+    PERFORM dbos_sys.fail_cron(p_cron, CASE WHEN ltrim(v_text) LIKE '@%' THEN 'There is no such shorthand.' WHEN v_text <> '' THEN format('The character %s is not allowed.',
       dbos_sys.shown(substring(v_text FROM '[^a-zA-Z0-9*/,#? -]'))) END);
   END IF;
   v_texts := regexp_split_to_array(btrim(v_text, ' '), ' +');

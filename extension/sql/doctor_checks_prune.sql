@@ -178,7 +178,7 @@ BEGIN
     v_cron.hidden,
     CASE WHEN v_rows.old > 0 THEN format('%s workflows ended more than 30 days ago', CASE WHEN v_rows.old >= 1000 THEN '1000 and more' ELSE v_rows.old::text END)
       || CASE WHEN v_kept.policies > 0 AND v_rows.ungoverned > 0 THEN format(', %s of these under no policy', v_rows.ungoverned) ELSE '' END END,
-    CASE WHEN v_tables THEN format('about %s workflows, %s', v_rows.rows, pg_size_pretty(v_rows.bytes)) END], NULL), '; ');
+    CASE WHEN v_tables THEN format('about %s workflows, %s', GREATEST(v_rows.rows, v_rows.old), pg_size_pretty(v_rows.bytes)) END], NULL), '; ');
   -- Step by step, each where it is to be done.
   mend := CASE
     WHEN v_kept.failure LIKE '%archive has no partition%' THEN 'SELECT dbos_sys.archive_partitions();  -- as the owner of the tables'

@@ -24,9 +24,10 @@ BEGIN
     JOIN goals AS d ON d.id = g.id
     WHERE w.completed_at IS NULL AND w.status IN ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'RETRIES_EXCEEDED') AND w.updated_at <= d.goal
     GROUP BY d.id)
-  SELECT d.policy, 'ended without a time', cardinality(f.ids)::bigint, (dbos_sys.prune_find(f.ids, NULL)).byte_count,
+  SELECT d.policy, 'without a time of their end, ' || CASE WHEN p.archive THEN 'to be archived' ELSE 'to be deleted' END, cardinality(f.ids)::bigint, (dbos_sys.prune_find(f.ids, NULL)).byte_count,
     to_timestamp(d.at / 1000.0)
-  FROM due AS d, LATERAL (SELECT dbos_sys.prune_free(d.ids, p_now, p_awaited) AS ids OFFSET 0) AS f WHERE f.ids <> '{}';
+  FROM due AS d, LATERAL (SELECT dbos_sys.prune_free(d.ids, p_now, p_awaited) AS ids OFFSET 0) AS f, dbos_ops.retention_policies AS p
+  WHERE p.id = d.policy AND f.ids <> '{}';
 END;
 $$;
 
@@ -52,7 +53,7 @@ BEGIN
   LOOP
     workflow := NULLIF(v_policy.workflow, ''); queue := NULLIF(v_policy.queue_name, '');
     application := NULLIF(v_policy.application_name, ''); status := NULLIF(v_policy.status, '');
-    what := 'ended workflows'; item_count := 0; byte_count := 0; oldest := NULL;
+    what := CASE WHEN v_policy.archive THEN 'to be archived' ELSE 'to be deleted' END; item_count := 0; byte_count := 0; oldest := NULL;
     SELECT 5000 AS scanned, 0::bigint AS at, '' AS id INTO v_found;
     WHILE v_found.scanned = 5000 AND v_policy.goal IS NOT NULL LOOP
       SELECT s.* INTO v_found FROM dbos_sys.prune_scan(v_policy.id, v_found.at, v_found.id, v_policy.goal, 5000, 5000) AS s;
@@ -66,7 +67,7 @@ BEGIN
   FOR workflow, queue, application, status, what, item_count, byte_count, oldest IN
     SELECT NULLIF(p.workflow, ''), NULLIF(p.queue_name, ''), NULLIF(p.application_name, ''), NULLIF(p.status, ''), s.what, s.item_count, s.byte_count, s.oldest
     FROM dbos_sys.prune_preview_scanned(v_now, v_awaited) AS s JOIN dbos_ops.retention_policies AS p ON p.id = s.policy
-    ORDER BY s.what DESC, p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status
+    ORDER BY s.what, p.weight DESC, p.workflow, p.queue_name, p.application_name, p.status
   LOOP
     RETURN NEXT;
   END LOOP;
@@ -98,5 +99,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION dbos_sys.prune(boolean) IS
-'SELECT * FROM dbos_sys.prune(dry_run => true): what CALL dbos_sys.prune() would cancel and delete now, policy by policy, with about how many bytes its rows
+'SELECT * FROM dbos_sys.prune(dry_run => true): what CALL dbos_sys.prune() would archive, delete and cancel now, policy by policy, with about how many bytes its rows
 have in the tables (their indexes not counted) and when the oldest ended. Looks at all of it; changes nothing. Errors: WF001, WF002.';

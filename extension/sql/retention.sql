@@ -98,7 +98,11 @@ BEGIN
       'Name an application, a queue, a workflow or a status; or mean it: retain(…, force => true).');
   ELSIF p_keep < 60000 OR p_rows = 0 THEN
     PERFORM dbos_sys.fail('WF001', CASE WHEN p_rows = 0 THEN 'keep_rows is 0' ELSE format('keep is %s ms', p_keep) END,
-      'Who waits for a result from outside looks once a second or less often, and would look in vain.', 'Keep a minute or more; or mean it: force => true.');
+      'Who waits for a result from outside looks once a second or less often, and would look in vain.',
+      CASE WHEN p_rows = 0 THEN 'Keep a row or more' ELSE 'Keep a minute or more' END || '; or mean it: force => true.');
+  ELSIF p_cancel_after < 60000 THEN
+    PERFORM dbos_sys.fail('WF001', format('cancel_after is %s ms', p_cancel_after), 'What waits or runs longer is cancelled, from now on.',
+      'Give a minute or more; or mean it: force => true.');
   END IF;
 END;
 $$;
@@ -214,7 +218,7 @@ neither of them (and no cancel_after) they stay for ever. workflow is a name, or
 specific policy governs: by workflow, then queue, application, status. cancel_after cancels workflows that were created so long ago and have not
 ended. With archive, what goes is packed into the archive (history(), list(archived => true), restore()). The same selectors again replace the policy, and a NOTICE tells what it
 was. A WARNING tells of an application, queue or workflow that nothing here has the name of. A workflow that has been cancelled has left its queue. Errors: WF001 (also a policy for
-everything, keep below a minute or keep_rows 0, unless force), WF002, WF050 (a standby).';
+everything, keep or cancel_after below a minute or keep_rows 0, unless force), WF002, WF050 (a standby).';
 
 CREATE OR REPLACE FUNCTION dbos_sys.drop_retention(
   application text DEFAULT NULL, queue text DEFAULT NULL, workflow text DEFAULT NULL, status text DEFAULT NULL)

@@ -373,7 +373,7 @@ def standby_reads(standby):
     """it shows the policies, what would be pruned, the archive and the doctor's lines"""
     session = standby.session(DATABASE)
     equal(session.query("SELECT workflow, keep FROM dbos_sys.retention()"), [["w0", "1 day"]], "policies")
-    equal(session.value("SELECT sum(item_count) FROM dbos_sys.prune(dry_run => true) WHERE what = 'ended workflows'"), "1", "what would go")
+    equal(session.value("SELECT sum(item_count) FROM dbos_sys.prune(dry_run => true) WHERE what = 'to be archived'"), "1", "what would go")
     equal(session.value("SELECT count(*) FROM dbos_sys.list(archived => true)"), "1", "archived")
     equal(session.value("SELECT bool_and(h.archived) FROM dbos_sys.history('w7') AS h"), "t", "history of an archived one")
     equal(session.value("SELECT sum(workflows) FROM dbos_sys.archives()"), "1", "archives()")
