@@ -24,15 +24,15 @@ std::string size_text(std::int64_t bytes) {
   return std::to_string(bytes / kKilo / kKilo) + " MB";
 }
 
-[[noreturn]] void fail_absent(const std::string& where, const std::string& name) {
-  throw Error(where + " has no partition '" + name + "'", "WF055", {}, "dbos-sys archive list shows them");
+[[noreturn]] void fail_absent(const std::string& where, const std::string& name, const std::string& hint) {
+  throw Error(where + " has no partition '" + name + "'", "WF055", {}, hint);
 }
 
 // Those that are named, or all; what is named has to be there.
 std::vector<ArchivePartition> chosen(std::vector<ArchivePartition> partitions, const std::vector<std::string>& names) {
   for (const std::string& name : names)
     if (std::none_of(partitions.begin(), partitions.end(), [&](const auto& partition) { return partition.name == name; }))
-      fail_absent("the archive", name);
+      fail_absent("the archive", name, "dbos-sys archive list shows them");
   if (!names.empty())
     std::erase_if(partitions, [&](const auto& partition) { return std::find(names.begin(), names.end(), partition.name) == names.end(); });
   return partitions;
@@ -59,7 +59,7 @@ std::vector<ArchiveManifest> manifests_to_import(const ArchiveTarget& target, co
   warn_of_damage(target, concerned);
   for (const std::string& name : concerned) {
     auto found = read_manifests(target, name);
-    if (found.empty()) fail_absent("the folder", name);
+    if (found.empty()) fail_absent("the folder", name, "its manifests are named by what it holds: ls *.manifest.json");
     manifests.insert(manifests.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
   return manifests;
@@ -109,7 +109,7 @@ void verify_export(const std::string& folder, const std::string& partition, cons
 // The database knows of exports what was noted when they were made. Before the only other copy goes, one of them is read again. What was never exported
 // the database refuses to drop.
 void verify_exports(Archive& archive, const ArchiveArguments& arguments) {
-  std::string from = arguments.from_given ? folder_option("--from", arguments.from) : "";
+  std::string from = arguments.from.empty() ? "" : folder_option("--from", arguments.from);
   for (const ArchivePartition& partition : archive.partitions()) {
     if (partition.name != arguments.partition || partition.workflows == 0 || partition.exports.empty()) continue;
     std::string sum = archive.sum(partition.name);

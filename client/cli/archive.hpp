@@ -14,8 +14,7 @@ struct ArchiveArguments {
   std::string partition = {};                // drop
   std::string to = {};
   std::string from = {};
-  bool from_given = false;  // drop
-  bool force = false;       // drop
+  bool force = false;  // drop
 };
 
 void run_archive_list(const Common& common);

@@ -30,7 +30,7 @@ std::string hint_for(int error) {
     case EROFS: return "what is mounted there is read-only: name another folder";
     case ENOTDIR:
     case EEXIST: return "a file is where a folder should be: name another folder";
-    case ENOENT: return "name the folder that dbos-sys archive export wrote to";
+    case ENOENT: return "name a folder that is there, or can be made there";
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return "nothing was lost: make room, or name another folder, and run it again";
@@ -124,7 +124,8 @@ std::string host_name() {
 
 class Folder : public ArchiveTarget {
  public:
-  Folder(const fs::path& path, bool write) : path_(path), self_(path_, O_RDONLY | O_DIRECTORY, "open the folder") {
+  Folder(const fs::path& path, bool write)
+      : path_(path), self_(path_, O_RDONLY | O_DIRECTORY, "open the folder", write ? "" : "name the folder that dbos-sys archive export wrote to") {
     if (!write) return;
     if (::flock(self_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) throw Error("another export is writing to '" + path_.string() + "'", {}, {}, "wait until it has ended");
@@ -213,7 +214,6 @@ std::string folder_option(const char* option, const std::string& text) {
     throw UsageError(std::string(option) + " '" + text + "' is no folder, and " + scheme + ":// is not supported", {}, {},
                      std::string(kFolders) + ", and copy its files there and back with the store's own tool, or mount it");
   }
-  if (path.empty()) throw UsageError(std::string(option) + " is empty", {}, {}, kFolders);
   return canonical(path);
 }
 

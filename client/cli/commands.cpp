@@ -114,9 +114,10 @@ void run_init(const Common& common, const InitArguments& arguments) {
   }
   std::cout << "database   " << printable(report.database) << (report.created_database ? " created" : " was there") << ", collation "
             << printable(report.collation) << (report.collation == "C" ? "" : " (C would be faster)") << "\n"
-            << (arguments.plain ? "functions  dbos_sys " : "extension  dbos_sys ") << report.extension_version
+            << (report.plain ? "functions  dbos_sys " : "extension  dbos_sys ") << report.extension_version
             << (report.created_extension ? " created"
                 : arguments.plain        ? " written again"
+                : report.plain           ? " of the plain script were there; --plain writes them again"
                                          : " was there")
             << "\n"
             << "tables     " << report.tables << "\n";
@@ -192,7 +193,6 @@ void run_show(const Common& common, const std::string& id) {
 }
 
 void run_start(const Common& common, const StartArguments& arguments) {
-  if (arguments.id_given) require_ids({arguments.id});
   StartOptions options{.id = arguments.id,
                        .timeout = given_duration("--timeout", arguments.timeout),
                        .attributes_json = arguments.attributes,

@@ -49,7 +49,6 @@ struct StartArguments {
   std::string name = {};
   std::string args = {};
   std::string id = {};
-  bool id_given = false;
   std::string queue = "_dbos_internal_queue";
   std::string timeout = {};
   std::string delay = {};

@@ -110,7 +110,7 @@ void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
   add_application(verb, common, "application that shall run it; without it, any that knows the name");
   verb->add_option("NAME", arguments.name, "name of the workflow")->required();
   verb->add_option("--args", arguments.args, "JSON array of arguments, or object of named ones; - reads standard input");
-  CLI::Option* id = verb->add_option("--id", arguments.id, "id and idempotency key");
+  verb->add_option("--id", arguments.id, "id and idempotency key");
   verb->add_option("--queue", arguments.queue, "queue")->capture_default_str();
   verb->add_option("--timeout", arguments.timeout, "cancel when it runs longer (30s, 5m, 2h)");
   verb->add_option("--delay", arguments.delay, "not before this time has passed");
@@ -121,10 +121,7 @@ void add_start(CLI::App& app, Common& common, StartArguments& arguments) {
   verb->add_option("--dedup", arguments.deduplication_id, "deduplication id, unique among the queue's active workflows");
   verb->add_option("--attributes", arguments.attributes, "JSON object of attributes");
   verb->add_flag("--wait", arguments.wait, "wait for the end and print the result");
-  verb->callback([&common, &arguments, id] {
-    arguments.id_given = id->count() > 0;
-    run_start(common, arguments);
-  });
+  verb->callback([&] { run_start(common, arguments); });
 }
 
 void add_cancel(CLI::App& app, Common& common, ChangeArguments& arguments) {
@@ -165,7 +162,9 @@ void add_queues(CLI::App& app, Common& common, QueueArguments& arguments) {
     verb->callback([&common, &arguments, run] { run(common, arguments); });
     return verb;
   };
-  add_verb(*queues, common, "list", "List queues")->callback([&] { run_queues_list(common); });
+  CLI::App* list = add_verb(*queues, common, "list", "List queues");
+  add_application(list, common, "only this application's and those of none");
+  list->callback([&] { run_queues_list(common); });
   CLI::App* create = add("register", "Create a queue, or replace all its options", run_queues_register);
   add_application(create, common, "application that owns it; without it, none does");
   add_queue_limits(create, arguments);
@@ -216,7 +215,7 @@ void add_limits(CLI::App& app, Common& common, LimitArguments& arguments) {
 void add_schedule_options(CLI::App* verb, ScheduleArguments& arguments) {
   verb->add_option("--time-zone", arguments.time_zone, "name of the IANA database, as Europe/Paris (UTC)");
   verb->add_option("--context", arguments.context, "JSON that each run gets as its second argument");
-  verb->add_option("--queue", arguments.queue, "queue of the runs, instead of the internal one");
+  verb->add_option("--queue", arguments.queue, "queue of the runs; none: the internal one");
   verb->add_option("--backfill", arguments.backfill, "yes: what was missed is enqueued later");
   verb->add_option("--server", arguments.server, "no: only processes of the application fire it");
 }
@@ -231,7 +230,9 @@ void add_schedules(CLI::App& app, Common& common, ScheduleArguments& arguments) 
     verb->callback([&common, &arguments, run] { run(common, arguments); });
     return verb;
   };
-  add_verb(*schedules, common, "list", "List schedules, when they fire next, and why one does not")->callback([&] { run_schedules_list(common); });
+  CLI::App* list = add_verb(*schedules, common, "list", "List schedules, when they fire next, and why one does not");
+  add_application(list, common, "only this application's and those of none");
+  list->callback([&] { run_schedules_list(common); });
   CLI::App* apply =
       add("apply", "Make a schedule, or replace all but its pause, its application and, unless given, its context", run_schedules_apply);
   apply->add_option("WORKFLOW", arguments.workflow, "name of the workflow, which is called with (time, context)")->required();
@@ -240,7 +241,7 @@ void add_schedules(CLI::App& app, Common& common, ScheduleArguments& arguments) 
   add_application(apply, common, "application that owns it; without it, none does");
   apply->add_option("--class", arguments.class_name, "class under which another SDK registered the workflow");
   apply->add_flag("--typescript", arguments.typescript, "for a workflow on the official TypeScript SDK, which reads no other context");
-  CLI::App* alter = add("alter", "Change what is given; --queue none is the internal one", run_schedules_alter);
+  CLI::App* alter = add("alter", "Change what is given", run_schedules_alter);
   alter->add_option("--cron", arguments.cron, "another cron text");
   add_schedule_options(alter, arguments);
   add("pause", "Let it fire no more until it is resumed", run_schedules_pause);
@@ -271,12 +272,9 @@ void add_archive(CLI::App& app, Common& common, ArchiveArguments& arguments) {
   in->callback([&] { run_archive_import(common, arguments); });
   CLI::App* drop = add_verb(*archive, common, "drop", "Drop a partition; refused unless an export holds all that is in it, and can be read");
   drop->add_option("PARTITION", arguments.partition, "its name, as archive_2027_01")->required();
-  CLI::Option* from = drop->add_option("--from", arguments.from, "folder of the export that is read again, instead of those that are noted");
+  drop->add_option("--from", arguments.from, "folder of the export that is read again, instead of those that are noted");
   drop->add_flag("--force", arguments.force, "although its workflows are nowhere else");
-  drop->callback([&common, &arguments, from] {
-    arguments.from_given = from->count() > 0;
-    run_archive_drop(common, arguments);
-  });
+  drop->callback([&] { run_archive_drop(common, arguments); });
   archive->callback([&common, archive] {
     if (archive->get_subcommands().empty()) run_archive_list(common);
   });
@@ -299,7 +297,7 @@ void add_retain(CLI::App& app, Common& common, RetentionArguments& arguments) {
   set->add_option("--keep-rows", arguments.keep_rows, "not more than so many, the newest; with --keep, what is past either goes");
   set->add_option("--cancel-after", arguments.cancel_after, "cancel what has not ended so long after its creation");
   set->add_flag("--archive", arguments.archive, "pack them away instead of deleting them");
-  set->add_flag("--force", arguments.force, "although it is for everything, keeps less than a minute, or no row");
+  set->add_flag("--force", arguments.force, "although it is for everything, keeps less than a minute or no row, or cancels within a minute");
   set->callback([&] { run_retain_set(common, arguments); });
   CLI::App* drop = add_verb(*retain, common, "drop", "Drop the policy for these workflows");
   add_selector(drop, common, arguments);
@@ -322,6 +320,16 @@ void add_delete(CLI::App& app, Common& common, RetentionArguments& arguments) {
   verb->add_flag("--children", arguments.children, "also those that they started, wherever they are: in the tables or in the archive");
   verb->add_flag("--force", arguments.force, "although they have not ended: they are cancelled before");
   verb->callback([&] { run_delete(common, arguments); });
+}
+
+// A text that is empty means `any` or `as it is` to the verbs, and comes from a variable of the shell that is not set.
+void refuse_blank_options(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (!option->get_positional() && option->get_type_size() > 0 && option->get_name() != "--db")
+      option->check([](const std::string& value) {
+        return value.empty() ? std::string("the value is empty; give one, or leave the option out") : std::string();
+      });
+  for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) refuse_blank_options(*verb);
 }
 
 }  // namespace
@@ -361,6 +369,7 @@ int main(int argc, char** argv) {
   add_retain(app, common, retention);
   add_prune(app, common, retention);
   add_delete(app, common, retention);
+  refuse_blank_options(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

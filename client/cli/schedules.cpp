@@ -26,11 +26,15 @@ std::string context_text(const std::string& text) {
   return text;
 }
 
+// `none` is the internal one.
+std::string queue_option(const std::string& text) { return text == "none" ? "" : text; }
+
 std::int64_t time_option(const char* option, const std::string& text) {
   auto now = std::chrono::duration_cast<Milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   auto time = parse_time(text, now);
   if (!time)
-    throw UsageError(std::string(option) + " '" + text + "' is not a time", {}, {}, "write 2030-01-31T12:00, 2030-01-31T11:00Z or 90m (ago)");
+    throw UsageError(std::string(option) + " '" + text + "' is not a time", {}, {},
+                     "write 2030-01-31, 2030-01-31T12:00, 2030-01-31T11:00Z, epoch milliseconds or how long ago, as 90m");
   return *time;
 }
 
@@ -88,7 +92,7 @@ void run_schedules_list(const Common& common) {
 }
 
 void run_schedules_apply(const Common& common, const ScheduleArguments& arguments) {
-  ScheduleOptions options{.cron = arguments.cron, .queue = arguments.queue, .class_name = arguments.class_name};
+  ScheduleOptions options{.cron = arguments.cron, .queue = queue_option(arguments.queue), .class_name = arguments.class_name};
   if (arguments.typescript) options.typescript = true;
   if (!arguments.time_zone.empty()) options.time_zone = arguments.time_zone;
   if (!arguments.context.empty()) options.context_json = context_text(arguments.context);
@@ -103,7 +107,7 @@ void run_schedules_alter(const Common& common, const ScheduleArguments& argument
   ScheduleChange change;
   if (!arguments.cron.empty()) change.cron = arguments.cron;
   if (!arguments.time_zone.empty()) change.time_zone = arguments.time_zone;
-  if (!arguments.queue.empty()) change.queue = arguments.queue == "none" ? "" : arguments.queue;
+  if (!arguments.queue.empty()) change.queue = queue_option(arguments.queue);
   if (!arguments.context.empty()) change.context_json = context_text(arguments.context);
   if (!arguments.backfill.empty()) change.automatic_backfill = yes("--backfill", arguments.backfill);
   if (!arguments.server.empty()) change.server = yes("--server", arguments.server);

@@ -89,12 +89,13 @@ std::string duration_text(std::int64_t ms) {
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> units{
-      {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"w", 604'800'000}}};
+  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 6> units{
+      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"w", 604'800'000}}};
   std::int64_t count = 0;
   auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   if (error != std::errc{} || count < 0) return std::nullopt;
   std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  if (count == 0 && unit.empty()) return std::chrono::milliseconds(0);
   for (auto [name, factor] : units)
     if (name == unit && count <= kHundredYearsMs / factor) return std::chrono::milliseconds(count * factor);
   return std::nullopt;
@@ -122,7 +123,10 @@ std::optional<std::int64_t> parse_time(const std::string& text, std::int64_t now
     const char* end = strptime(text.c_str(), form, &parts);
     if (end == nullptr || (*end != '\0' && std::strcmp(end, "Z") != 0)) continue;
     parts.tm_isdst = -1;
-    return 1000 * static_cast<std::int64_t>(*end == 'Z' ? timegm(&parts) : std::mktime(&parts));
+    std::tm real = parts;
+    std::time_t time = *end == 'Z' ? timegm(&real) : std::mktime(&real);
+    if (real.tm_mday != parts.tm_mday) return std::nullopt;
+    return 1000 * static_cast<std::int64_t>(time);
   }
   return std::nullopt;
 }

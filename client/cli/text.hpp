@@ -23,13 +23,13 @@ std::string cut(const std::string& text, std::size_t columns);
 // `850 ms`, `3.2 s`, `4 min 5 s`, `2 h 3 min`, `5 d 1 h`.
 std::string duration_text(std::int64_t ms);
 
-// `500ms`, `30s`, `5m`, `2h`, `1d`, `1w`; a bare number is seconds. nullopt when it is none, negative or beyond 100 years.
+// `500ms`, `30s`, `5m`, `2h`, `1d`, `1w`, `0`. nullopt when it is none, negative or beyond 100 years; a bare number is none, as 90 may mean days.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 // Local time as 2030-01-31T12:00:00.123+01:00; `-` for 0.
 std::string local_time(std::int64_t epoch_ms);
 
-// Epoch ms (13 digits), a duration (that long before now_ms) or YYYY-MM-DD[THH:MM[:SS]][Z], local without Z.
+// Epoch ms (13 digits), a duration (that long before now_ms) or YYYY-MM-DD[THH:MM[:SS]][Z], local without Z. nullopt for a day that is in no calendar.
 std::optional<std::int64_t> parse_time(const std::string& text, std::int64_t now_ms);
 
 // Left-aligned columns but those whose title starts with '>'.

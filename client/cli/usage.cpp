@@ -64,7 +64,8 @@ int usage_exit(const CLI::App& app, const CLI::ParseError& error, const std::str
 }
 
 std::string in_our_words(std::string hint) {
-  static const std::array<std::pair<std::regex, const char*>, 11> words{{
+  static const std::array<std::pair<std::regex, const char*>, 12> words{{
+      {std::regex(R"(^(Cancel it first, or: )force => true\.)"), "$1--force"},
       {std::regex(R"((or mean it: )(?:[a-z_]+\(…, )?force => true\)?\.?)"), "$1--force"},
       {std::regex(R"(or NULL for all of them\.)"), "or leave it out."},
       {std::regex(R"(SELECT \* FROM dbos_sys\.retention\(\); lists them\.)"), "dbos-sys retain list"},

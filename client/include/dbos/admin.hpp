@@ -42,6 +42,8 @@ struct InitReport {
   bool created_database = false;
   // The extension or, with a script, its functions were not there before.
   bool created_extension = false;
+  // The functions are the script's, of this time or an earlier one.
+  bool plain = false;
   // What dbos_sys.install() answered: `created`, `upgraded from N`, `already` or `newer`.
   std::string tables;
   std::string extension_version;

@@ -66,9 +66,18 @@ std::string hint_for_database(const ServerError& error, const InitOptions& optio
   return {};
 }
 
+Connection connect_to_maintenance_database(const InitOptions& options) {
+  try {
+    return Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
+  } catch (const ConnectionError& error) {
+    if (error.sqlstate() != "3D000") throw;
+    throw ConnectionError(error.what(), error.sqlstate(), {}, "to create a database, one that is there is connected to: --maintenance-db NAME");
+  }
+}
+
 // False when another session has just made it.
 bool create_database(const InitOptions& options, const std::string& name) {
-  auto maintenance = Connection::connect({with_name(options.database, options.maintenance_database), "dbos-sys init", options.connect_timeout});
+  auto maintenance = connect_to_maintenance_database(options);
   std::string sql =
       "CREATE DATABASE " + quoted_identifier(name) + " TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'";
   if (!options.owner.empty()) sql += " OWNER " + quoted_identifier(options.owner);
@@ -160,11 +169,12 @@ InitReport init_system_database(const InitOptions& options) {
   report.tables = install_tables(connection, options.owner);
   report.extension_version = functions_version(connection);
   Result facts = ask(connection,
-                     "SELECT d.datname::pg_catalog.text, d.datcollate::pg_catalog.text FROM pg_catalog.pg_database AS d WHERE d.datname = "
-                     "current_database()",
+                     "SELECT d.datname::pg_catalog.text, d.datcollate::pg_catalog.text, EXISTS (SELECT FROM pg_catalog.pg_extension AS e WHERE "
+                     "e.extname = 'dbos_sys') FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()",
                      {}, "cannot read the database's facts");
   report.database = facts.text(0, 0);
   report.collation = facts.text(0, 1);
+  report.plain = !facts.boolean(0, 2);
   if (options.server_settings) apply_settings(connection, report);
   return report;
 }

@@ -50,7 +50,11 @@ void throw_server_error(const pg::ServerError& error, const std::string& id) {
   if (missing_object(error.sqlstate)) throw ConnectionError("this is no dbos_sys database, or an older one: " + message, error.sqlstate, id, kCreate);
   if (error.sqlstate == "25006")
     throw ConnectionError("the server is read-only: " + message, error.sqlstate, id, "connect to the primary; a URI may name several hosts");
-  if (error.sqlstate == "42501") throw Error(message, error.sqlstate, id, "as the owner of the tables: SELECT dbos_sys.grant_access('ROLE')");
+  if (error.sqlstate == "42501") {
+    bool owners = message.find("must be owner") != std::string::npos;
+    throw Error(message, error.sqlstate, id,
+                owners ? "do this as the owner of the tables" : "as the owner of the tables: SELECT dbos_sys.grant_access('ROLE')");
+  }
   // Data exceptions: a value that the server cannot take, such as \u0000 inside jsonb.
   if (error.sqlstate.starts_with("22") || error.sqlstate == "54000") throw UsageError(message, error.sqlstate, id, error.hint);
   throw Error(message, error.sqlstate, id, error.hint);

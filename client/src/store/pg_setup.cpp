@@ -19,7 +19,7 @@ pg::Result run_alone(pg::Connection& connection, const std::string& sql, const p
 
 pg::Result ask(pg::Connection& connection, const std::string& sql, const pg::Params& params, const std::string& what) {
   pg::Result result = run_alone(connection, sql, params);
-  if (!result.ok()) fail_setup(result.error(), what);
+  if (!result.ok()) fail_setup(result.error(), what, result.error().sqlstate == "42501" ? "do this as the owner of the tables or a superuser" : "");
   return result;
 }
 
