@@ -59,7 +59,7 @@ std::vector<ArchiveManifest> manifests_to_import(const ArchiveTarget& target, co
   warn_of_damage(target, concerned);
   for (const std::string& name : concerned) {
     auto found = read_manifests(target, name);
-    if (found.empty()) fail_absent("the folder", name, "its manifests are named by what it holds: ls *.manifest.json");
+    if (found.empty()) fail_absent("the folder", name, "the names of the files there tell what it has");
     manifests.insert(manifests.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   }
   return manifests;

@@ -75,7 +75,7 @@ class Retention {
 
   // The most specific first.
   std::vector<RetentionPolicy> policies();
-  // Sets the policy of this selector. Refused unless force: one for everything, keep below a minute, keep_rows 0.
+  // Sets the policy of this selector. Refused unless force: one for everything, keep or cancel_after below a minute, keep_rows 0.
   void retain(const RetentionPolicy& policy, bool force = false);
   void drop(const RetentionSelector& selector);
   // In batches that commit, for at most so long. One runs at a time, whoever it is; another's note says so.
