@@ -143,6 +143,7 @@ class Cluster:
     def session(self, database="dbos_sys", user="postgres"):
         env = self.env
         session = Session(f"host={env['PGHOST']} port={env['PGPORT']} user={user} dbname={database} connect_timeout=5")
+        session.cluster = self
         self._sessions.append(session)
         return session
 

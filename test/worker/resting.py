@@ -51,11 +51,11 @@ def insert_due_later(session, workflow, ms):
                              f"VALUES ('{workflow}', 'DELAYED', 'test', 'q', dbos_sys.now_ms() + {ms}) RETURNING delay_until_epoch_ms"))
 
 
-def late(cluster, session, workflow, due):
+def late(session, workflow, due):
     """ms from that time to the last change of the workflow."""
     changed = int(session.value(f"SELECT updated_at FROM dbos.workflow_status WHERE workflow_uuid = '{workflow}'"))
     monotonic = time.monotonic() - time.time()
-    return round(1000 * cluster.disk.seconds(due / 1000 + monotonic, changed / 1000 + monotonic))
+    return round(1000 * session.cluster.disk.seconds(due / 1000 + monotonic, changed / 1000 + monotonic))
 
 
 def delay_ends_on_time(cluster):
@@ -65,7 +65,7 @@ def delay_ends_on_time(cluster):
         rests(session)
         due = insert_due_later(session, f"later-{i}", 1500 + 300 * i)
         ticked(session, f"later-{i}", 5)
-        after = late(cluster, session, f"later-{i}", due)
+        after = late(session, f"later-{i}", due)
         assert 0 <= after <= ON_TIME_MS, f"{after} ms late"
 
 
@@ -76,12 +76,12 @@ def nearest_delay_counts(cluster):
     rests(session)
     due = insert_due_later(session, "near", 1500)
     ticked(session, "near", 5)
-    after = late(cluster, session, "near", due)
+    after = late(session, "near", due)
     assert 0 <= after <= ON_TIME_MS, f"{after} ms late"
     rests(session)
     due = int(session.value("UPDATE dbos.workflow_status SET delay_until_epoch_ms = dbos_sys.now_ms() + 1200 WHERE workflow_uuid = 'far' RETURNING delay_until_epoch_ms"))
     ticked(session, "far", 5)
-    after = late(cluster, session, "far", due)
+    after = late(session, "far", due)
     assert 0 <= after <= ON_TIME_MS, f"{after} ms late"
 
 
@@ -97,7 +97,7 @@ def deadline_ends_on_time(cluster):
         rests(session)
         due = int(session.value(f"{statement} RETURNING workflow_deadline_epoch_ms"))
         until("the workflow is cancelled", lambda: status(session, f"timed-{i}") == "CANCELLED", 5)
-        after = late(cluster, session, f"timed-{i}", due)
+        after = late(session, f"timed-{i}", due)
         assert 0 <= after <= ON_TIME_MS, f"{after} ms late"
 
 
@@ -108,7 +108,7 @@ def own_functions_end_it(cluster):
     session.query("SELECT dbos_sys.start('w', p_id => 'own-later', p_queue => 'q', p_options => '{\"delay_ms\": 1500}')")
     due = int(session.value("SELECT delay_until_epoch_ms FROM dbos.workflow_status WHERE workflow_uuid = 'own-later'"))
     ticked(session, "own-later", 5)
-    after = late(cluster, session, "own-later", due)
+    after = late(session, "own-later", due)
     assert 0 <= after <= ON_TIME_MS, f"{after} ms late"
     session.query("SELECT FROM dbos_sys.register_executor('shop', 'brief', 'brief-1', 'v1')")
     session.query("SELECT dbos_sys.start('timed', p_id => 'own-timed', p_queue => 'q', p_options => '{\"timeout_ms\": 1500}')")
@@ -116,7 +116,7 @@ def own_functions_end_it(cluster):
     session.query("UPDATE dbos_ops.executors SET ended_at = 1")
     due = int(session.value("SELECT workflow_deadline_epoch_ms FROM dbos.workflow_status WHERE workflow_uuid = 'own-timed'"))
     until("the claimed workflow is cancelled", lambda: status(session, "own-timed") == "CANCELLED", 5)
-    after = late(cluster, session, "own-timed", due)
+    after = late(session, "own-timed", due)
     assert 0 <= after <= INTERVAL_MS + ON_TIME_MS, f"{after} ms late"
 
 
@@ -126,8 +126,11 @@ def writes_wake_waiters(cluster):
     listener.query("LISTEN dbos_sys")
     rests(session)
     listener.payloads(0)
+    begun = time.monotonic()
     insert(session, "told")
     equal(sorted(set(listener.payloads(5))), ["done", "work"])
+    took = cluster.disk.since(begun)
+    assert took < 0.5, f"told after {took:.3f} s"
     insert(session, "awaited", "PENDING")
     waiter.send("CALL dbos_sys.await('awaited', '20 s')")
     until("the CALL is parked", lambda: session.value(f"SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = {waiter.pid}") == "t")
@@ -171,7 +174,7 @@ def executor_is_watched_over(cluster):
     gone = now(session)
     executor.close()
     ticked(session, "orphan", 6)
-    took = late(cluster, session, "orphan", gone)
+    took = late(session, "orphan", gone)
     # Noticed within a second, then the grace of two, then the next tick.
     assert 2000 <= took <= 4500, f"recovered after {took} ms"
     equal(session.value("SELECT hold_until < dbos_sys.now_ms() FROM dbos_ops.ticker"), "t", "recovery is not put off")
@@ -186,7 +189,7 @@ def heartbeat_is_watched_over(cluster):
     rests(session)
     due = int(session.value("SELECT now_ms FROM dbos_sys.heartbeat('sdk', '2 s', p_accept_unfenced => true)")) + 2000
     ticked(session, "beaten", 6)
-    after = late(cluster, session, "beaten", due)
+    after = late(session, "beaten", due)
     assert 0 <= after <= INTERVAL_MS + ON_TIME_MS, f"{after} ms late"
 
 

@@ -23,9 +23,8 @@ def await_returns_outcome(session, waiter):
     equal(waiter.query("CALL dbos_sys.await('ended')"), [["SUCCESS", '{"a":1}', None]])
 
 
-def await_is_woken(session, cluster):
+def await_is_woken(session, waiter):
     """a parked await is woken by the commit, not by its poll"""
-    waiter = cluster.session()
     worst = 0.0
     for i in range(8):
         insert(session, f"woken-{i}", "PENDING")
@@ -34,7 +33,7 @@ def await_is_woken(session, cluster):
         finish(session, f"woken-{i}")
         begun = time.monotonic()
         equal(waiter.rows(), [["SUCCESS", '{"a":1}', None]])
-        worst = max(worst, cluster.disk.since(begun))
+        worst = max(worst, session.cluster.disk.since(begun))
     assert worst < 0.45, f"woken after {worst:.3f} s"
 
 
@@ -118,9 +117,8 @@ def work_is_found(session, waiter):
     session.query("DELETE FROM dbos.workflow_status WHERE status = 'ENQUEUED'")
 
 
-def work_wakes(session, cluster):
+def work_wakes(session, waiter):
     """a parked wait_for_work is woken by an enqueue, and by no other queue's"""
-    waiter = cluster.session()
     waiter.send("CALL dbos_sys.wait_for_work(ARRAY['q'], '20 s')")
     parked(session, waiter)
     session.query("INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name) VALUES ('else', 'ENQUEUED', 't', 'else')")
@@ -129,7 +127,7 @@ def work_wakes(session, cluster):
     insert(session, "enqueued")
     begun = time.monotonic()
     equal(waiter.rows(), [["t"]])
-    assert cluster.disk.since(begun) < 0.3, "woken late"
+    assert session.cluster.disk.since(begun) < 0.3, "woken late"
     session.query("DELETE FROM dbos.workflow_status WHERE status = 'ENQUEUED'")
 
 
@@ -165,10 +163,9 @@ def many_are_woken(session, cluster):
 def run(tap, cluster):
     session, waiter = cluster.session(), cluster.session()
     need_worker(session)
-    for test in (await_returns_outcome, await_waits_for_unknown_id, await_times_out, await_pins_nothing,
+    for test in (await_returns_outcome, await_is_woken, await_waits_for_unknown_id, await_times_out, await_pins_nothing,
                  await_ends_by_statement_timeout, await_inside_plpgsql, await_refuses_transactions, await_refuses_bad_input,
-                 work_is_found, work_times_out, work_refuses_bad_input):
+                 work_is_found, work_wakes, work_times_out, work_refuses_bad_input):
         tap.run(test, session, waiter)
-    for test in (await_is_woken, work_wakes, many_are_woken):
-        tap.run(test, session, cluster)
+    tap.run(many_are_woken, session, cluster)
     cluster.close_sessions()
